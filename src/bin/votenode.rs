@@ -1,0 +1,2 @@
+//! votenode
+fn main() {}
