@@ -1,1 +1,4 @@
-//! votenode.
+#![forbid(unsafe_code)]
+//! votenode: an election with no server.
+
+pub mod wire;
