@@ -7,7 +7,7 @@
 //!
 //! This module knows bytes and limits. It knows nothing of what the messages mean.
 
-mod bytes;
+pub(crate) mod bytes;
 mod macros;
 mod scan;
 mod types;

@@ -1,0 +1,26 @@
+//! Hashes, keys, signatures, the voter's secret and how secrets are kept in files.
+//!
+//! Every primitive that two nodes must agree on is here: which BLAKE3 context belongs to which purpose ([`Context`]),
+//! which signatures are valid ([`PublicKey::verify`], by the rules of ZIP 215), what a ring key proves
+//! ([`RingProof`]) and what a stamp costs ([`stamp`]). The module knows bytes. It must not know what a transaction, a
+//! block or a message looks like.
+
+mod batch;
+pub mod code;
+mod context;
+mod hash;
+mod random;
+mod ring;
+
+mod sign;
+pub mod stamp;
+mod voter_id;
+
+pub use batch::{BatchVerifier, RingBatchVerifier};
+pub use code::{CodeError, Invitation, Kind, Role, RoleKey, RolePublicKey};
+pub use context::Context;
+pub use hash::{Hash, Hasher, PrefixHasher, hash, xof};
+pub use random::{RandomError, random_bytes};
+pub use ring::{RingKey, RingKeyError, RingProof, RingSecret};
+pub use sign::{KeyError, PublicKey, Signature, SigningKey, signing_digest};
+pub use voter_id::VoterId;
