@@ -1,5 +1,7 @@
 #![forbid(unsafe_code)]
 //! votenode: an election with no server.
 
+pub mod chain;
 pub mod crypto;
+pub mod protocol;
 pub mod wire;

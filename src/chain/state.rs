@@ -1,0 +1,147 @@
+//! What the chain amounts to: the roll, the invitations, the elections and who voted, read through [`View`].
+//!
+//! State only ever grows: a transaction inserts keys and never changes or removes one. So a block's effect is a
+//! [`Delta`], and leaving a block in a reorganisation means dropping its delta.
+
+use std::sync::Arc;
+
+use crate::chain::block::BlockId;
+use crate::chain::election::{Choices, Election, ElectionId};
+use crate::chain::genesis::Group;
+use crate::chain::merkle::Frontier;
+use crate::chain::transaction::TxId;
+use crate::crypto::{PublicKey, RingKey};
+
+/// Reading the state failed (disk, corruption). Never a statement about the chain.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the state cannot be read: {0}")]
+pub struct ViewError(pub String);
+
+/// Where a transaction stands. Positions are ordered as the chain is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Height of the block.
+    pub height: u64,
+    /// Index within the block.
+    pub index: u32,
+}
+
+/// A registered voter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voter {
+    /// Place on the roll, from 0.
+    pub roll_index: u64,
+    /// The group that the voter belongs to.
+    pub group: Group,
+    /// Timestamp of the block of the registration, Unix milliseconds.
+    pub registered_at_ms: u64,
+    /// Where the registration stands.
+    pub position: Position,
+}
+
+/// A leaf of the roll log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollEntry {
+    /// The voter key.
+    pub voter: PublicKey,
+    /// The ring key.
+    pub ring_key: RingKey,
+    /// The group.
+    pub group: Group,
+}
+
+/// An invitation that an organiser made valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invitation {
+    /// The group that its user will belong to.
+    pub group: Group,
+    /// Where the batch stands.
+    pub batch: Position,
+    /// What became of it.
+    pub used: Option<InvitationUse>,
+}
+
+/// How an invitation was used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvitationUse {
+    /// Somebody registered with it.
+    Spent(Position),
+    /// An organiser took it back.
+    Revoked(Position),
+}
+
+/// An election on the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElectionRecord {
+    /// Its identity.
+    pub id: ElectionId,
+    /// The transaction that opened it.
+    pub transaction: TxId,
+    /// Where that stands.
+    pub position: Position,
+    /// Timestamp of its block, Unix milliseconds.
+    pub included_at_ms: u64,
+    /// The election itself.
+    pub election: Election,
+}
+
+/// What a voter is known by within an election: the voter key or the linking tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VoterTag {
+    /// Pseudonymous: the voter key.
+    Key(PublicKey),
+    /// Anonymous: the linking tag.
+    Link(RingKey),
+}
+
+/// A vote on the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoteRecord {
+    /// Where it stands.
+    pub position: Position,
+    /// What was chosen, of an open ballot.
+    pub choices: Choices,
+}
+
+/// Reads the state after some block. Implemented by the store, a map in memory, and overlays over either.
+pub trait View {
+    /// The voter registered under this key.
+    fn voter(&self, key: &PublicKey) -> Result<Option<Voter>, ViewError>;
+    /// The invitation with this public key, with what became of it.
+    fn invitation(&self, key: &PublicKey) -> Result<Option<Invitation>, ViewError>;
+    /// The election with this id.
+    fn election(&self, id: &ElectionId) -> Result<Option<Arc<ElectionRecord>>, ViewError>;
+    /// The vote of this voter in this election.
+    fn vote(&self, election: &ElectionId, voter: &VoterTag)
+    -> Result<Option<VoteRecord>, ViewError>;
+    /// The roll log's compact form: its size and the roots of its perfect subtrees.
+    fn roll(&self) -> Result<Frontier, ViewError>;
+}
+
+/// What a block (or a part of one) inserts into the state. Vectors are in chain order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// New voters with their leaves, the first at the roll size of the state before.
+    pub voters: Vec<(RollEntry, Voter)>,
+    /// New invitations; `used` is empty.
+    pub invitations: Vec<(PublicKey, Invitation)>,
+    /// Invitations used up.
+    pub invitation_uses: Vec<(PublicKey, InvitationUse)>,
+    /// New elections.
+    pub elections: Vec<Arc<ElectionRecord>>,
+    /// New votes.
+    pub votes: Vec<(ElectionId, VoterTag, VoteRecord)>,
+    /// The roll log after it; `None` if nobody registered.
+    pub roll: Option<Frontier>,
+}
+
+/// The block that the state is the state after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// Its id.
+    pub id: BlockId,
+    /// Its height.
+    pub height: u64,
+    /// Its timestamp, Unix milliseconds.
+    pub timestamp_ms: u64,
+}
