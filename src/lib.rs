@@ -3,5 +3,6 @@
 
 pub mod chain;
 pub mod crypto;
+pub mod node;
 pub mod protocol;
 pub mod wire;

@@ -54,7 +54,7 @@ impl Message for Header {
 impl Header {
     /// The block's id: hash of the canonical header.
     pub fn id(&self) -> BlockId {
-        BlockId(hash(Context::Block, &wire::encode(self)).to_bytes())
+        BlockId(hash(Context::BlockId, &wire::encode(self)).to_bytes())
     }
 }
 

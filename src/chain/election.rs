@@ -156,7 +156,7 @@ array_struct! {
 impl Election {
     /// The identity of the election: the hash of all of it.
     pub fn id(&self) -> ElectionId {
-        ElectionId(hash(Context::Election, &wire::encode(self)).to_bytes())
+        ElectionId(hash(Context::ElectionId, &wire::encode(self)).to_bytes())
     }
 
     /// What the organiser signs.

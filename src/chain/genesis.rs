@@ -150,11 +150,7 @@ impl Genesis {
             "block_time_ms",
             "has to be from 100 to 3600000",
         )?;
-        rule(
-            self.target != Hash::ZERO,
-            "target",
-            "has to be above zero",
-        )?;
+        rule(self.target != Hash::ZERO, "target", "has to be above zero")?;
         rule(
             self.close_grace_ms <= 86_400_000,
             "close_grace_ms",
@@ -234,7 +230,7 @@ impl Genesis {
 
     /// The identity of the network: the hash of the canonical encoding.
     pub fn network_id(&self) -> NetworkId {
-        NetworkId(hash(Context::Network, &wire::encode(self)).to_bytes())
+        NetworkId(hash(Context::NetworkId, &wire::encode(self)).to_bytes())
     }
 
     /// The genesis block's header. It holds no transactions and carries no work.

@@ -7,5 +7,6 @@
 pub mod block;
 pub mod election;
 pub mod genesis;
+pub mod merkle;
 pub mod state;
 pub mod transaction;

@@ -112,8 +112,11 @@ pub trait View {
     /// The election with this id.
     fn election(&self, id: &ElectionId) -> Result<Option<Arc<ElectionRecord>>, ViewError>;
     /// The vote of this voter in this election.
-    fn vote(&self, election: &ElectionId, voter: &VoterTag)
-    -> Result<Option<VoteRecord>, ViewError>;
+    fn vote(
+        &self,
+        election: &ElectionId,
+        voter: &VoterTag,
+    ) -> Result<Option<VoteRecord>, ViewError>;
     /// The roll log's compact form: its size and the roots of its perfect subtrees.
     fn roll(&self) -> Result<Frontier, ViewError>;
 }

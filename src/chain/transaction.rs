@@ -301,7 +301,7 @@ impl Transaction {
 
     /// The identity of the transaction with this canonical encoding.
     pub fn id_of(encoded: &[u8]) -> TxId {
-        TxId(hash(Context::Transaction, encoded).to_bytes())
+        TxId(hash(Context::TransactionId, encoded).to_bytes())
     }
 
     /// Its kind.

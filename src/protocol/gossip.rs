@@ -38,14 +38,9 @@ pub enum Phase {
 impl Phase {
     /// The phase with this number.
     pub fn from_number(number: u8) -> Option<Self> {
-        [
-            Self::Waiting,
-            Self::Mining,
-            Self::StandingBy,
-            Self::Stopped,
-        ]
-        .get(usize::from(number))
-        .copied()
+        [Self::Waiting, Self::Mining, Self::StandingBy, Self::Stopped]
+            .get(usize::from(number))
+            .copied()
     }
 }
 
