@@ -1,7 +1,7 @@
 //! The genesis: the parameters that all nodes of a network share, and the identity they give it.
 
 use crate::chain::block::{BlockId, Header};
-use crate::crypto::{Context, Hash, PublicKey, hash};
+use crate::crypto::{Context, Hash, PublicKey, hash, stamp};
 use crate::wire::{self, List, Message, Text, array_struct, fixed_bytes, tagged_enum};
 
 /// The protocol version of this release. A genesis of any other version is refused.
@@ -40,7 +40,7 @@ tagged_enum! {
         0 => Forbidden {},
         /// Anyone who pays for a stamp.
         1 => Stamped {
-            /// Leading zero bits that the stamp's hash must have, at most 40.
+            /// Leading zero bits that the stamp's hash must have, at most 32.
             bits: u8,
         },
     }
@@ -100,7 +100,7 @@ array_struct! {
         pub max_block_transactions: u64,
         /// Registration without an invitation.
         pub open_admission: OpenAdmission,
-        /// Leading zero bits of the stamp on an anonymous vote, at most 40.
+        /// Leading zero bits of the stamp on an anonymous vote, at most 32.
         pub vote_stamp_bits: u8,
         /// 0: anyone may open elections. 1: only organisers with that permission.
         pub elections_by: u8,
@@ -172,9 +172,13 @@ impl Genesis {
             "has to be from 1 to 8192",
         )?;
         if let OpenAdmission::Stamped { bits } = self.open_admission {
-            rule(bits <= 40, "open_admission", "at most 40 bits")?;
+            rule(bits <= stamp::MAX_BITS, "open_admission", "at most 32 bits")?;
         }
-        rule(self.vote_stamp_bits <= 40, "vote_stamp_bits", "at most 40")?;
+        rule(
+            self.vote_stamp_bits <= stamp::MAX_BITS,
+            "vote_stamp_bits",
+            "at most 32",
+        )?;
         rule(
             self.elections_by <= Self::ORGANISERS,
             "elections_by",

@@ -157,9 +157,25 @@ array_struct! {
 }
 
 impl Vote {
-    /// What a pseudonymous voter signs.
+    /// What a pseudonymous voter signs, and what the transcript of an anonymous vote absorbs the hash of.
     pub fn payload(&self) -> Vec<u8> {
         wire::encode(&(&self.election, &self.ballot))
+    }
+
+    /// What the stamp of an anonymous vote is over: everything else in it. Pseudonymous votes carry none.
+    pub fn stamp_payload(&self) -> Option<Vec<u8>> {
+        match &self.credential {
+            Credential::Pseudonymous { .. } => None,
+            Credential::Anonymous {
+                tag, ring, proof, ..
+            } => Some(wire::encode(&(
+                &self.election,
+                &self.ballot,
+                tag,
+                ring,
+                proof,
+            ))),
+        }
     }
 }
 
@@ -176,6 +192,18 @@ array_struct! {
         pub seed: Blob<32, 32>,
         /// The trustee's signature.
         pub signature: Signature,
+    }
+}
+
+impl Reveal {
+    /// What the trustee signs.
+    pub fn payload(&self) -> Vec<u8> {
+        wire::encode(&(
+            &self.election,
+            &self.closing_block,
+            self.trustee,
+            &self.seed,
+        ))
     }
 }
 
@@ -201,6 +229,13 @@ array_struct! {
     }
 }
 
+impl FinaliserChange {
+    /// What each present finaliser signs.
+    pub fn payload(&self) -> Vec<u8> {
+        wire::encode(&(self.set, &self.finalisers))
+    }
+}
+
 array_struct! {
     /// A message of the finality protocol, without its signer.
     pub struct FinalityMessage {
@@ -214,6 +249,28 @@ array_struct! {
         pub lock_round: u64,
         /// A block id, or nothing for a vote for nil.
         pub value: Blob<0, 32>,
+    }
+}
+
+impl FinalityMessage {
+    /// `kind` of a proposal.
+    pub const PROPOSAL: u8 = 0;
+    /// `kind` of a prevote.
+    pub const PREVOTE: u8 = 1;
+    /// `kind` of a precommit.
+    pub const PRECOMMIT: u8 = 2;
+
+    /// What the finaliser signs.
+    pub fn payload(&self) -> Vec<u8> {
+        wire::encode(self)
+    }
+
+    /// The purpose under which the finaliser signs it.
+    pub const fn context(&self) -> Context {
+        match self.kind {
+            Self::PROPOSAL => Context::SignFinalityProposal,
+            _ => Context::SignFinalityVote,
+        }
     }
 }
 

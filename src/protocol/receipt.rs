@@ -2,13 +2,16 @@
 
 use crate::chain::block::Header;
 use crate::chain::genesis::NetworkId;
-use crate::chain::transaction::Transaction;
+use crate::chain::transaction::{FinaliserChange, Transaction};
 use crate::protocol::submit::Inclusion;
 use crate::protocol::sync::CommitCertificate;
 use crate::wire::{List, Message, array_struct};
 
 /// Most headers between the block and the checkpoint above it.
 pub const MAX_RECEIPT_HEADERS: usize = 4_096;
+
+/// Most changes of finalisers that a receipt can carry.
+pub const MAX_RECEIPT_CHANGES: usize = 64;
 
 array_struct! {
     /// What a voter keeps.
@@ -25,6 +28,8 @@ array_struct! {
         pub headers: List<Header, 0, MAX_RECEIPT_HEADERS>,
         /// The checkpoint's certificate; without it the receipt is unanchored.
         pub certificate: List<CommitCertificate, 0, 1>,
+        /// Every change of finalisers from the genesis to the certificate's set, so that it can be checked offline.
+        pub changes: List<FinaliserChange, 0, MAX_RECEIPT_CHANGES>,
     }
 }
 

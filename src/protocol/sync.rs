@@ -2,7 +2,7 @@
 
 use crate::chain::block::{BlockId, Header, Transactions};
 use crate::chain::genesis::{Genesis, Group};
-use crate::chain::transaction::{Approval, Transaction, TxId};
+use crate::chain::transaction::{Approval, FinaliserChange, Transaction, TxId};
 use crate::crypto::{Hash, PublicKey, RingKey};
 use crate::wire::{List, Message, array_struct, tagged_enum};
 
@@ -142,6 +142,8 @@ tagged_enum! {
         3 => Certificates {
             /// In order of their numbers.
             certificates: List<CommitCertificate, 0, MAX_CERTIFICATES>,
+            /// The changes that made the sets of these certificates, in order; none for set 0.
+            changes: List<FinaliserChange, 0, MAX_CERTIFICATES>,
         },
         /// To `Roll`.
         4 => Roll {
