@@ -3,7 +3,7 @@
 //! Every primitive that two nodes must agree on is here: which BLAKE3 context belongs to which purpose ([`Context`]),
 //! which signatures are valid ([`PublicKey::verify`], by the rules of ZIP 215), what a ring key proves
 //! ([`RingProof`]) and what a stamp costs ([`stamp`]). The module knows bytes. It must not know what a transaction, a
-//! block or a message looks like.
+//! block or a message looks like, and it touches the file system only in [`secret_file`].
 
 mod batch;
 pub mod code;
@@ -11,7 +11,7 @@ mod context;
 mod hash;
 mod random;
 mod ring;
-
+pub mod secret_file;
 mod sign;
 pub mod stamp;
 mod voter_id;

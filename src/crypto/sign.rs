@@ -54,8 +54,12 @@ pub fn signing_digest(context: Context, network_id: &[u8; 32], payload: &[u8]) -
 impl PublicKey {
     /// Whether `signature` is one of this key over `digest`, by the rules of ZIP 215.
     pub fn verify(&self, digest: &Hash, signature: &Signature) -> bool {
+        self.verify_message(digest.as_bytes(), signature)
+    }
+
+    fn verify_message(&self, message: &[u8], signature: &Signature) -> bool {
         VerificationKey::try_from(self.to_bytes())
-            .and_then(|key| key.verify(&signature.to_bytes().into(), digest.as_bytes()))
+            .and_then(|key| key.verify(&signature.to_bytes().into(), message))
             .is_ok()
     }
 
@@ -120,7 +124,11 @@ impl SigningKey {
 
     /// Signs a digest made by [`signing_digest`].
     pub fn sign_digest(&self, digest: &Hash) -> Signature {
-        Signature::from_bytes(self.0.sign(digest.as_bytes()).to_bytes())
+        self.sign_message(digest.as_bytes())
+    }
+
+    fn sign_message(&self, message: &[u8]) -> Signature {
+        Signature::from_bytes(self.0.sign(message).to_bytes())
     }
 }
 
