@@ -8,9 +8,10 @@ use std::sync::Arc;
 use crate::chain::block::BlockId;
 use crate::chain::election::{Choices, Election, ElectionId};
 use crate::chain::genesis::Group;
-use crate::chain::merkle::Frontier;
+use crate::chain::merkle::{Frontier, Tree};
 use crate::chain::transaction::TxId;
-use crate::crypto::{PublicKey, RingKey};
+use crate::crypto::{Hash, PublicKey, RingKey};
+use crate::wire::{self, array_struct};
 
 /// Reading the state failed (disk, corruption). Never a statement about the chain.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -39,15 +40,23 @@ pub struct Voter {
     pub position: Position,
 }
 
-/// A leaf of the roll log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RollEntry {
-    /// The voter key.
-    pub voter: PublicKey,
-    /// The ring key.
-    pub ring_key: RingKey,
-    /// The group.
-    pub group: Group,
+array_struct! {
+    /// An entry of the roll log, as it is hashed and as it travels.
+    pub struct RollEntry {
+        /// The voter key.
+        pub voter: PublicKey,
+        /// The ring key.
+        pub ring_key: RingKey,
+        /// The group.
+        pub group: Group,
+    }
+}
+
+impl RollEntry {
+    /// Its leaf in the roll log: the hash of its canonical encoding.
+    pub fn leaf(&self) -> Hash {
+        Tree::Roll.leaf(&wire::encode(self))
+    }
 }
 
 /// An invitation that an organiser made valid.
@@ -119,6 +128,19 @@ pub trait View {
     ) -> Result<Option<VoteRecord>, ViewError>;
     /// The roll log's compact form: its size and the roots of its perfect subtrees.
     fn roll(&self) -> Result<Frontier, ViewError>;
+    /// Number of voters of these groups (all different) registered in blocks with a timestamp below `before_ms`.
+    fn count_voters(&self, groups: &[Group], before_ms: u64) -> Result<u64, ViewError>;
+    /// Visits every election, in chain order.
+    fn for_each_election(
+        &self,
+        visit: &mut dyn FnMut(&Arc<ElectionRecord>),
+    ) -> Result<(), ViewError>;
+    /// Visits every vote of an election once, in no particular order.
+    fn for_each_vote(
+        &self,
+        election: &ElectionId,
+        visit: &mut dyn FnMut(&VoterTag, &VoteRecord),
+    ) -> Result<(), ViewError>;
 }
 
 /// What a block (or a part of one) inserts into the state. Vectors are in chain order.

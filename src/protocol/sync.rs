@@ -1,9 +1,10 @@
 //! `sync/1`: how nodes compare and exchange chains and pools, and how clients fetch headers.
 
 use crate::chain::block::{BlockId, Header, Transactions};
-use crate::chain::genesis::{Genesis, Group};
+use crate::chain::genesis::Genesis;
+use crate::chain::state::RollEntry;
 use crate::chain::transaction::{Approval, FinaliserChange, Transaction, TxId};
-use crate::crypto::{Hash, PublicKey, RingKey};
+use crate::crypto::Hash;
 use crate::wire::{List, Message, array_struct, tagged_enum};
 
 /// Most headers in a reply.
@@ -48,18 +49,6 @@ array_struct! {
         pub block: BlockId,
         /// Precommits of distinct finalisers with more than two thirds of the power.
         pub precommits: List<Approval, 1, 64>,
-    }
-}
-
-array_struct! {
-    /// A leaf of the roll log, as it travels.
-    pub struct RollItem {
-        /// The voter key.
-        pub voter: PublicKey,
-        /// The ring key.
-        pub ring_key: RingKey,
-        /// The group.
-        pub group: Group,
     }
 }
 
@@ -148,7 +137,7 @@ tagged_enum! {
         /// To `Roll`.
         4 => Roll {
             /// The entries from `start` on.
-            entries: List<RollItem, 0, MAX_ROLL_ENTRIES>,
+            entries: List<RollEntry, 0, MAX_ROLL_ENTRIES>,
             /// Hashes of the subtrees outside the range, from left to right.
             proof: List<Hash, 0, 128>,
         },
