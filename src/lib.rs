@@ -5,4 +5,5 @@ pub mod chain;
 pub mod crypto;
 pub mod node;
 pub mod protocol;
+pub mod tally;
 pub mod wire;

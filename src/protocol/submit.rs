@@ -7,6 +7,7 @@ use crate::chain::transaction::{Transaction, TxId};
 use crate::crypto::{Hash, PublicKey};
 use crate::protocol::gossip::MAX_BATCH;
 use crate::protocol::sync::CommitCertificate;
+pub use crate::tally::{Round, Tally};
 use crate::wire::{List, Message, Text, array_struct, tagged_enum};
 
 /// Most elections in a reply.
@@ -127,40 +128,6 @@ impl ElectionPhase {
         ]
         .get(usize::from(number))
         .copied()
-    }
-}
-
-array_struct! {
-    /// A stage of a count: plurality, approval and score have one, elimination methods one per stage.
-    pub struct Round {
-        /// Per option, in units of 10⁻⁵ votes.
-        pub counts: List<u64, 2, 64>,
-        /// Ballots that name no continuing option, in the same units.
-        pub exhausted: u64,
-        /// Options elected in this stage.
-        pub elected: List<u8, 0, 64>,
-        /// Options excluded in this stage.
-        pub excluded: List<u8, 0, 64>,
-    }
-}
-
-array_struct! {
-    /// How an election came out. Integers only.
-    pub struct Tally {
-        /// Valid votes, blanks included.
-        pub votes: u64,
-        /// Votes that name no option.
-        pub blank: u64,
-        /// Sealed ballots that could not be counted.
-        pub spoiled: u64,
-        /// Per option, in whole votes, approvals or score points; empty for ranked methods.
-        pub totals: List<u64, 0, 64>,
-        /// Every stage of a count by elimination.
-        pub rounds: List<Round, 0, 128>,
-        /// Row by row, how many prefer the row's option to the column's; empty unless the method compares pairs.
-        pub pairwise: List<u64, 0, 4096>,
-        /// Winning options, best first.
-        pub winners: List<u8, 0, 64>,
     }
 }
 
