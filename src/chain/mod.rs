@@ -8,5 +8,6 @@ pub mod block;
 pub mod election;
 pub mod genesis;
 pub mod merkle;
+pub mod schedule;
 pub mod state;
 pub mod transaction;

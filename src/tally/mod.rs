@@ -10,7 +10,7 @@ mod tie;
 mod types;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::chain::election::{ElectionId, Method, Terms};
 use crate::wire::List;

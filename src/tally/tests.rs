@@ -8,7 +8,7 @@ use super::*;
 use crate::crypto::{Context, hash};
 use crate::wire::{List, Text};
 
-fn terms(method: Method, options: usize, seats: u64) -> Terms {
+pub(crate) fn terms(method: Method, options: usize, seats: u64) -> Terms {
     Terms {
         title: Text::new("title").unwrap(),
         question: Text::new("question").unwrap(),
