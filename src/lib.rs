@@ -3,6 +3,7 @@
 
 pub mod chain;
 pub mod crypto;
+pub mod genesis;
 pub mod node;
 pub mod protocol;
 pub mod tally;
