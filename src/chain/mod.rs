@@ -4,10 +4,20 @@
 //! returns; there is no clock, no network, no disk and no async. Whatever two honest nodes must agree on is decided in
 //! this module and nowhere else.
 
+pub mod ballot;
 pub mod block;
+pub mod conflict;
 pub mod election;
+pub mod form;
 pub mod genesis;
+pub mod invalid;
+pub mod memory;
 pub mod merkle;
+pub mod network;
+pub mod overlay;
+pub mod rules;
 pub mod schedule;
+pub mod sign;
 pub mod state;
 pub mod transaction;
+pub mod verify;

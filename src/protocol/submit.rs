@@ -3,6 +3,7 @@
 use crate::chain::block::{BlockId, Header};
 use crate::chain::election::{Election, ElectionId};
 use crate::chain::genesis::Group;
+use crate::chain::invalid::Invalid;
 use crate::chain::transaction::{Transaction, TxId};
 use crate::crypto::{Hash, PublicKey};
 use crate::protocol::gossip::MAX_BATCH;
@@ -20,6 +21,22 @@ array_struct! {
         pub code: u64,
         /// In words.
         pub text: Text<1, 300>,
+    }
+}
+
+impl From<&Invalid> for Reason {
+    fn from(invalid: &Invalid) -> Self {
+        let words = invalid.to_string();
+        let text = Text::new(&words).unwrap_or_else(|_| {
+            // Words about undecodable input may quote some of it; what cannot travel as text is left out.
+            let mut plain: String = words.chars().filter(|c| matches!(c, ' '..='~')).collect();
+            plain.truncate(300);
+            Text::new(&plain).expect("up to 300 printable ASCII characters")
+        });
+        Self {
+            code: invalid.code(),
+            text,
+        }
     }
 }
 

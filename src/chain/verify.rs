@@ -1,0 +1,275 @@
+//! Verification: everything about a transaction that needs no state, signatures and proofs in batches.
+//!
+//! A [`Verified`] transaction can be made here only, so that its type says that it never has to be verified again. A
+//! verdict never depends on what else is in the batch: first the form, then the keys, then the signatures in the order
+//! of [`signatures`], then the ring key's proof; the first that fails is the reason.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::chain::form::check_form;
+use crate::chain::invalid::{Invalid, KeyOf};
+use crate::chain::network::Network;
+use crate::chain::transaction::{Admission, Credential, Payload, Transaction, TxId};
+use crate::crypto::{
+    BatchVerifier, Context, PublicKey, RingBatchVerifier, Signature, signing_digest,
+};
+use crate::wire::{self, DecodeError, Message};
+
+/// Transactions that one thread verifies together: enough for a batch to pay, few enough to spread over cores.
+const CHUNK: usize = 256;
+
+/// Something that passed the [`Verifier`], shared and cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified<T> {
+    value: Arc<T>,
+    id: TxId,
+    encoded_len: usize,
+}
+
+impl Verified<Transaction> {
+    /// The transaction's identity, computed once.
+    pub fn id(&self) -> TxId {
+        self.id
+    }
+
+    /// Length of its canonical encoding in bytes.
+    pub fn encoded_len(&self) -> usize {
+        self.encoded_len
+    }
+
+    /// The transaction, shared.
+    pub fn shared(&self) -> Arc<Transaction> {
+        Arc::clone(&self.value)
+    }
+
+    /// Reads a transaction back that this node verified for this network before it stored it, without verifying it
+    /// again. Only for bytes out of the node's own store; what comes from anywhere else goes through a [`Verifier`].
+    #[allow(
+        dead_code,
+        reason = "the door for the store, which is built on this module"
+    )]
+    pub(crate) fn from_own_store(encoded: &[u8]) -> Result<Self, DecodeError> {
+        Ok(Self {
+            value: Arc::new(wire::decode(encoded)?),
+            id: Transaction::id_of(encoded),
+            encoded_len: encoded.len(),
+        })
+    }
+}
+
+impl<T> Deref for Verified<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// Verifies transactions of one network.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    network: Arc<Network>,
+    seed: [u8; 32],
+}
+
+impl Verifier {
+    /// A verifier whose batch coefficients are drawn from `seed`: from the operating system in a node, fixed in a
+    /// simulation. Verdicts do not depend on it.
+    pub fn new(network: Arc<Network>, seed: [u8; 32]) -> Self {
+        Self { network, seed }
+    }
+
+    /// The verdict on each transaction, in order. On the calling thread.
+    pub fn verify(
+        &self,
+        transactions: Vec<Transaction>,
+    ) -> Vec<Result<Verified<Transaction>, Invalid>> {
+        let mut signatures = BatchVerifier::new();
+        let mut signature_claims = Vec::new();
+        let mut proofs = RingBatchVerifier::new(self.network.id().as_bytes());
+        let mut proof_claims = Vec::new();
+        let mut verdicts: Vec<_> = transactions
+            .into_iter()
+            .map(|transaction| self.prepare(transaction))
+            .collect();
+
+        for (index, verdict) in verdicts.iter().enumerate() {
+            let Ok(transaction) = verdict else { continue };
+            for claim in claims(&transaction.payload) {
+                let digest =
+                    signing_digest(claim.context, self.network.id().as_bytes(), &claim.payload);
+                signatures.push(claim.key, &digest, claim.signature);
+                signature_claims.push((index, claim.reason));
+            }
+            if let Payload::Registration { registration } = &transaction.payload {
+                proofs.push(
+                    &registration.voter,
+                    &registration.ring_key,
+                    &registration.ring_proof,
+                );
+                proof_claims.push((index, Invalid::BadRingProof));
+            }
+        }
+
+        let answers = signatures
+            .verify(&self.seed)
+            .into_iter()
+            .zip(signature_claims);
+        let proof_answers = proofs.verify(&self.seed).into_iter().zip(proof_claims);
+        for (holds, (index, reason)) in answers.chain(proof_answers) {
+            if !holds && verdicts[index].is_ok() {
+                verdicts[index] = Err(reason);
+            }
+        }
+        verdicts
+    }
+
+    /// As [`Self::verify`], spread over the threads of the current rayon pool.
+    pub fn verify_parallel(
+        &self,
+        mut transactions: Vec<Transaction>,
+    ) -> Vec<Result<Verified<Transaction>, Invalid>> {
+        if transactions.len() <= CHUNK {
+            return self.verify(transactions);
+        }
+        let mut chunks = Vec::with_capacity(transactions.len().div_ceil(CHUNK));
+        while transactions.len() > CHUNK {
+            let rest = transactions.split_off(CHUNK);
+            chunks.push(std::mem::replace(&mut transactions, rest));
+        }
+        chunks.push(transactions);
+        chunks
+            .into_par_iter()
+            .flat_map_iter(|chunk| self.verify(chunk))
+            .collect()
+    }
+
+    /// Decodes and verifies one transaction, such as one out of a file.
+    pub fn verify_encoded(&self, encoded: &[u8]) -> Result<Verified<Transaction>, Invalid> {
+        let transaction = wire::decode(encoded)?;
+        self.verify(vec![transaction])
+            .pop()
+            .expect("as many verdicts as transactions")
+    }
+
+    /// All but the signatures and proofs.
+    fn prepare(&self, transaction: Transaction) -> Result<Verified<Transaction>, Invalid> {
+        check_form(&self.network, &transaction)?;
+        let encoded = wire::encode(&transaction);
+        if encoded.len() > Transaction::MAX_BYTES {
+            return Err(Invalid::TooLarge {
+                bytes: encoded.len(),
+                max: Transaction::MAX_BYTES,
+            });
+        }
+        check_keys(&transaction.payload)?;
+        Ok(Verified {
+            id: Transaction::id_of(&encoded),
+            encoded_len: encoded.len(),
+            value: Arc::new(transaction),
+        })
+    }
+}
+
+/// Checks the keys that would enter the state: nobody may be able to sign for them without the secret.
+fn check_keys(payload: &Payload) -> Result<(), Invalid> {
+    let strict = |whose, key: &PublicKey| {
+        key.check_strict()
+            .map_err(|error| Invalid::BadKey { whose, error })
+    };
+    match payload {
+        Payload::Registration { registration } => {
+            strict(KeyOf::Voter, &registration.voter)?;
+            registration.ring_key.check().map_err(Invalid::BadRingKey)
+        }
+        Payload::InvitationBatch { batch } => batch
+            .keys
+            .iter()
+            .try_for_each(|key| strict(KeyOf::Invitation, key)),
+        Payload::Election { election } => strict(KeyOf::Organiser, &election.organiser),
+        // Revoked keys and the keys of votes count only if they are in the state already.
+        _ => Ok(()),
+    }
+}
+
+/// The claim that a key signed something, and the reason to give if it did not.
+struct SignatureClaim<'a> {
+    key: &'a PublicKey,
+    context: Context,
+    payload: Vec<u8>,
+    signature: &'a Signature,
+    reason: Invalid,
+}
+
+/// The signatures that a transaction carries, in the order in which they are looked at.
+fn claims(payload: &Payload) -> Vec<SignatureClaim<'_>> {
+    let claim = |key, context, payload, signature, whose| SignatureClaim {
+        key,
+        context,
+        payload,
+        signature,
+        reason: Invalid::BadSignature { whose },
+    };
+    match payload {
+        Payload::Registration { registration } => {
+            let mut claims = vec![claim(
+                &registration.voter,
+                Context::SignRegistration,
+                registration.payload(),
+                &registration.signature,
+                KeyOf::Voter,
+            )];
+            if let Admission::Invited {
+                invitation,
+                signature,
+            } = &registration.admission
+            {
+                claims.push(SignatureClaim {
+                    key: invitation,
+                    context: Context::SignInvitationUse,
+                    payload: registration.invitation_payload(),
+                    signature,
+                    reason: Invalid::BadInvitationSignature,
+                });
+            }
+            claims
+        }
+        Payload::InvitationBatch { batch } => vec![claim(
+            &batch.organiser,
+            Context::SignInvitationBatch,
+            batch.payload(),
+            &batch.signature,
+            KeyOf::Organiser,
+        )],
+        Payload::InvitationRevoke { revoke } => vec![claim(
+            &revoke.organiser,
+            Context::SignInvitationRevoke,
+            revoke.payload(),
+            &revoke.signature,
+            KeyOf::Organiser,
+        )],
+        Payload::Election { election } => vec![claim(
+            &election.organiser,
+            Context::SignElection,
+            election.payload(),
+            &election.signature,
+            KeyOf::Organiser,
+        )],
+        Payload::Vote { vote } => match &vote.credential {
+            Credential::Pseudonymous { voter, signature } => vec![claim(
+                voter,
+                Context::SignVote,
+                vote.payload(),
+                signature,
+                KeyOf::Voter,
+            )],
+            Credential::Anonymous { .. } => Vec::new(),
+        },
+        Payload::Reveal { .. } | Payload::FinaliserChange { .. } | Payload::Equivocation { .. } => {
+            Vec::new()
+        }
+    }
+}
