@@ -157,7 +157,7 @@ array_struct! {
 }
 
 impl Vote {
-    /// What a pseudonymous voter signs, and what the transcript of an anonymous vote absorbs the hash of.
+    /// What a pseudonymous voter signs.
     pub fn payload(&self) -> Vec<u8> {
         wire::encode(&(&self.election, &self.ballot))
     }
