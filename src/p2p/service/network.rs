@@ -1,0 +1,175 @@
+//! What the swarm itself reports: listeners, connections, dials.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use libp2p::core::ConnectedPoint;
+use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
+use libp2p::{Multiaddr, PeerId};
+
+use super::{Connection, Peer, Service};
+use crate::addr::split_peer;
+use crate::behaviour::BehaviourEvent;
+use crate::event::Event;
+use crate::gate;
+
+impl Service {
+    pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour_event(event),
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            } => self.on_connected(peer_id, connection_id, &endpoint),
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                ..
+            } => self.on_closed(peer_id, connection_id),
+            SwarmEvent::OutgoingConnectionError {
+                connection_id,
+                peer_id,
+                error,
+            } => self.on_dial_failed(connection_id, peer_id, &error),
+            SwarmEvent::NewListenAddr { address, .. } => {
+                let addr = split_peer(&address).0;
+                self.events.control(Event::Listening { addr });
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                let addr = split_peer(&address).0;
+                self.events.control(Event::ListenStopped { addr });
+            }
+            SwarmEvent::ListenerClosed {
+                addresses, reason, ..
+            } => {
+                if let Err(error) = reason {
+                    let text = format!("a listener failed: {error}");
+                    self.events.notice(Event::Warning { text });
+                }
+                for address in addresses {
+                    let addr = split_peer(&address).0;
+                    self.events.control(Event::ListenStopped { addr });
+                }
+            }
+            SwarmEvent::NewExternalAddrCandidate { address } => {
+                let addr = split_peer(&address).0;
+                self.events.notice(Event::ExternalAddr {
+                    addr,
+                    confirmed: false,
+                });
+            }
+            SwarmEvent::ExternalAddrConfirmed { address } => {
+                let addr = split_peer(&address).0;
+                self.events.notice(Event::ExternalAddr {
+                    addr,
+                    confirmed: true,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connected(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
+        let now = Instant::now();
+        let addr: Multiaddr = split_peer(endpoint.get_remote_address()).0;
+        let outbound = endpoint.is_dialer();
+        if let Some(index) = self.bootstrapping.remove(&id) {
+            self.dialer.bootstrap_connected(index, peer, now);
+        }
+        self.dialling.remove(&id);
+        if outbound {
+            self.dialer.add(peer, [addr.clone()], now);
+        }
+        self.dialer.connected(&peer, now);
+        let first = !self.peers.contains_key(&peer);
+        let entry = self.peers.entry(peer).or_insert_with(|| Peer {
+            connections: HashMap::new(),
+            since: now,
+            agent: None,
+            addrs: Vec::new(),
+            rtt_ms: None,
+        });
+        let connection = Connection {
+            addr: addr.clone(),
+            outbound,
+            ping_failures: 0,
+        };
+        entry.connections.insert(id, connection);
+        if first {
+            self.apply_penalty(peer);
+            self.events.control(Event::Connected {
+                peer,
+                addr,
+                outbound,
+            });
+        }
+    }
+
+    fn on_closed(&mut self, peer: PeerId, id: ConnectionId) {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        entry.connections.remove(&id);
+        if entry.connections.is_empty() {
+            self.peers.remove(&peer);
+            self.dialer.disconnected(&peer, Instant::now());
+            self.events.control(Event::Disconnected { peer });
+        }
+    }
+
+    fn on_dial_failed(&mut self, id: ConnectionId, peer: Option<PeerId>, error: &DialError) {
+        let now = Instant::now();
+        if let Some(index) = self.bootstrapping.remove(&id) {
+            if matches!(error, DialError::LocalPeerId { .. }) {
+                self.dialer.bootstrap_is_own(index);
+                return;
+            }
+            let retry_in = self
+                .dialer
+                .bootstrap_failed(index, now, self.peers.is_empty());
+            self.events.notice(Event::BootstrapFailed {
+                addr: self.dialer.bootstrap_addr(index).clone(),
+                error: describe(error),
+                retry_in,
+            });
+            return;
+        }
+        if let Some(addr) = self.dialling.remove(&id) {
+            let error = describe(error);
+            self.events.notice(Event::DialFailed { addr, error });
+        } else if let Some(peer) = peer {
+            tracing::debug!(%peer, error = describe(error), "dial failed");
+            self.dialer.failed(&peer, now);
+        }
+    }
+}
+
+/// One line for people; libp2p's own text for failed transports spans several.
+pub(super) fn describe(error: &DialError) -> String {
+    match error {
+        DialError::Transport(errors) => {
+            let texts = errors.iter().map(|(addr, error)| {
+                let mut text = format!("{addr}: {error}");
+                let mut source = std::error::Error::source(error);
+                while let Some(cause) = source {
+                    let cause_text = cause.to_string();
+                    if !text.contains(&cause_text) {
+                        text = format!("{text}: {cause_text}");
+                    }
+                    source = cause.source();
+                }
+                text
+            });
+            texts.collect::<Vec<_>>().join("; ")
+        }
+        DialError::Denied { cause } if cause.downcast_ref::<gate::Barred>().is_some() => {
+            gate::Barred.to_string()
+        }
+        DialError::WrongPeerId { obtained, .. } => {
+            format!("somebody else answers there: {obtained}")
+        }
+        other => other.to_string(),
+    }
+}
