@@ -20,4 +20,5 @@ pub mod schedule;
 pub mod sign;
 pub mod state;
 pub mod transaction;
+pub mod tree;
 pub mod verify;
