@@ -4,6 +4,7 @@
 pub mod chain;
 pub mod crypto;
 pub mod genesis;
+pub mod join;
 pub mod node;
 pub mod protocol;
 pub mod tally;
