@@ -3,6 +3,7 @@
 
 pub mod chain;
 pub mod crypto;
+pub mod export;
 pub mod genesis;
 pub mod join;
 pub mod node;
