@@ -1,0 +1,36 @@
+# Every recipe does what CI does.
+
+# list the recipes
+default:
+    @just --list
+
+# watch a whole election on this machine
+demo *arguments:
+    cargo run --release -- demo {{ arguments }}
+
+# run all tests, or those whose names contain a word
+test *filter:
+    cargo test --workspace {{ filter }}
+
+# formatting, lints and documentation
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# the tests on a LAN of network namespaces (Linux; root or user namespaces)
+lan *filter:
+    cargo test --test lan -- {{ filter }}
+
+# the gossip layer for a minute at a thousand messages a second
+gossip-load:
+    cargo test --release --package votenode-p2p -- --ignored --nocapture load
+
+# write the vectors of proto/ anew from the code; look at the difference before you commit it
+vectors:
+    VOTENODE_WRITE_VECTORS=1 cargo test --test conformance
+    git diff --stat proto/vectors
+
+# what a change has to pass
+ci:
+    .ci/run
