@@ -206,3 +206,6 @@ fn supported(method: Method, privacy: Privacy, secrecy: &Secrecy) -> Result<(), 
         Method::Stv => Err(Feature::Stv),
     }
 }
+
+#[cfg(test)]
+mod tests;

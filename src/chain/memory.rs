@@ -1,4 +1,4 @@
-//! The whole state in memory, for audits, tests and simulations: about 110 bytes per voter who voted once.
+//! The whole state in memory, for audits, tests and simulations: about 115 bytes per voter who voted once.
 //!
 //! Keys are stored once and numbered; groups, batches and ballots, of which there are few different ones, are interned.
 
@@ -338,3 +338,6 @@ impl<T: Ord + Clone> Interned<T> {
         number
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,8 @@ pub mod rules;
 pub mod schedule;
 pub mod sign;
 pub mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod transaction;
 pub mod tree;
 pub mod verify;

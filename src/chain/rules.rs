@@ -11,3 +11,6 @@ mod transaction;
 pub use block::{apply_block, block_bytes, check_header};
 pub use template::{Skip, Template, TemplateLimits, fill_template};
 pub use transaction::{BlockTime, apply_transaction};
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! Verification: everything about a transaction that needs no state, signatures and proofs in batches.
 //!
 //! A [`Verified`] transaction can be made here only, so that its type says that it never has to be verified again. A
-//! verdict never depends on what else is in the batch: first the form, then the keys, then the signatures in the order
-//! of [`signatures`], then the ring key's proof; the first that fails is the reason.
+//! verdict never depends on what else is in the batch: first the form, then the keys, then the signatures (of the voter,
+//! then of the invitation), then the ring key's proof; the first that fails is the reason.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::chain::transaction::{Admission, Credential, Payload, Transaction, TxI
 use crate::crypto::{
     BatchVerifier, Context, PublicKey, RingBatchVerifier, Signature, signing_digest,
 };
-use crate::wire::{self, DecodeError, Message};
+use crate::wire::{self, DecodeError};
 
 /// Transactions that one thread verifies together: enough for a batch to pay, few enough to spread over cores.
 const CHUNK: usize = 256;
@@ -159,12 +159,6 @@ impl Verifier {
     fn prepare(&self, transaction: Transaction) -> Result<Verified<Transaction>, Invalid> {
         check_form(&self.network, &transaction)?;
         let encoded = wire::encode(&transaction);
-        if encoded.len() > Transaction::MAX_BYTES {
-            return Err(Invalid::TooLarge {
-                bytes: encoded.len(),
-                max: Transaction::MAX_BYTES,
-            });
-        }
         check_keys(&transaction.payload)?;
         Ok(Verified {
             id: Transaction::id_of(&encoded),
@@ -273,3 +267,6 @@ fn claims(payload: &Payload) -> Vec<SignatureClaim<'_>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,12 @@ impl KeyIndex {
         slot
     }
 
+    /// Memory that it takes.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.keys.capacity() * 32 + self.table.capacity() * 4
+    }
+
     fn grow(&mut self) {
         self.table = vec![EMPTY; self.table.len() * 2];
         for number in 0..self.keys.len() {

@@ -1,0 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
+mod block;
+mod history;
+mod refusal;
