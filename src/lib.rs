@@ -3,10 +3,12 @@
 
 pub mod chain;
 pub mod crypto;
+pub mod datadir;
 pub mod export;
 pub mod genesis;
 pub mod join;
 pub mod node;
 pub mod protocol;
+pub mod store;
 pub mod tally;
 pub mod wire;

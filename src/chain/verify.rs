@@ -47,10 +47,6 @@ impl Verified<Transaction> {
 
     /// Reads a transaction back that this node verified for this network before it stored it, without verifying it
     /// again. Only for bytes out of the node's own store; what comes from anywhere else goes through a [`Verifier`].
-    #[allow(
-        dead_code,
-        reason = "the door for the store, which is built on this module"
-    )]
     pub(crate) fn from_own_store(encoded: &[u8]) -> Result<Self, DecodeError> {
         Ok(Self {
             value: Arc::new(wire::decode(encoded)?),

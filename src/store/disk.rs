@@ -1,0 +1,175 @@
+//! Where the database lies: a file, or memory that outlives the store, so that a simulated node can crash and restart.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use redb::backends::FileBackend;
+use redb::{BackendError, StorageBackend};
+
+/// A disk in memory. Clones are the same disk. It has room for `quota` bytes and says that it is full beyond that, as a
+/// file system does.
+#[derive(Clone, Debug)]
+pub struct MemoryDisk(Arc<RwLock<Contents>>);
+
+struct Contents {
+    bytes: Vec<u8>,
+    quota: u64,
+}
+
+impl std::fmt::Debug for Contents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Contents")
+            .field("len", &self.bytes.len())
+            .field("quota", &self.quota)
+            .finish()
+    }
+}
+
+impl Default for MemoryDisk {
+    fn default() -> Self {
+        Self::from_bytes(Vec::new())
+    }
+}
+
+impl MemoryDisk {
+    /// A disk that holds `bytes`, without a quota.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(RwLock::new(Contents {
+            bytes,
+            quota: u64::MAX,
+        })))
+    }
+
+    /// A copy of everything on the disk.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.read_lock().bytes.clone()
+    }
+
+    /// Sets how many bytes there is room for. What is there already stays.
+    pub fn set_quota(&self, bytes: u64) {
+        self.write_lock().quota = bytes;
+    }
+
+    // A writer that panicked left whole bytes behind, as a disk would.
+    fn read_lock(&self) -> std::sync::RwLockReadGuard<'_, Contents> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_lock(&self) -> std::sync::RwLockWriteGuard<'_, Contents> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn range(offset: u64, len: usize, total: usize) -> Result<std::ops::Range<usize>, BackendError> {
+    usize::try_from(offset)
+        .ok()
+        .and_then(|start| Some(start..start.checked_add(len)?))
+        .filter(|range| range.end <= total)
+        .ok_or_else(|| {
+            BackendError::Io(std::io::Error::new(
+                std::io::ErrorKind::UnexpectedEof,
+                "outside the disk",
+            ))
+        })
+}
+
+impl StorageBackend for MemoryDisk {
+    fn len(&self) -> Result<u64, std::io::Error> {
+        Ok(self.read_lock().bytes.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
+        let contents = self.read_lock();
+        let range = range(offset, out.len(), contents.bytes.len())?;
+        out.copy_from_slice(&contents.bytes[range]);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
+        let mut contents = self.write_lock();
+        if len > contents.quota && len > contents.bytes.len() as u64 {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        let len = usize::try_from(len).map_err(|_| std::io::ErrorKind::StorageFull)?;
+        contents.bytes.resize(len, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> Result<(), std::io::Error> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
+        let mut contents = self.write_lock();
+        let range = range(offset, data.len(), contents.bytes.len())?;
+        contents.bytes[range].copy_from_slice(data);
+        Ok(())
+    }
+}
+
+/// What a store is opened on, kept so that it can be opened again after an I/O error.
+#[derive(Clone, Debug)]
+pub(super) enum Disk {
+    File(PathBuf),
+    Shared(Arc<dyn StorageBackend>),
+}
+
+impl Disk {
+    /// What messages call it.
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::File(path) => path.clone(),
+            Self::Shared(_) => PathBuf::from("in memory"),
+        }
+    }
+
+    /// Whether there is anything on it. A database that cannot be looked at counts as there.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::File(path) => match std::fs::metadata(path) {
+                Ok(metadata) => metadata.len() == 0,
+                Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+            },
+            Self::Shared(backend) => matches!(backend.len(), Ok(0)),
+        }
+    }
+
+    pub fn open(&self, builder: &redb::Builder) -> Result<redb::Database, redb::DatabaseError> {
+        match self {
+            Self::File(path) => {
+                let mut options = std::fs::OpenOptions::new();
+                options.read(true).write(true).create(true).truncate(false);
+                #[cfg(unix)]
+                std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+                builder.create_with_backend(FileBackend::new(options.open(path)?)?)
+            }
+            Self::Shared(backend) => builder.create_with_backend(SharedBackend(backend.clone())),
+        }
+    }
+}
+
+/// Lets a backend outlive the database on it.
+#[derive(Debug)]
+struct SharedBackend(Arc<dyn StorageBackend>);
+
+impl StorageBackend for SharedBackend {
+    fn len(&self) -> Result<u64, std::io::Error> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> Result<(), std::io::Error> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
+        self.0.write(offset, data)
+    }
+}

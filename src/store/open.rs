@@ -1,0 +1,451 @@
+//! Opening a store: making, checking and reading back what is on disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, RwLock};
+
+use redb::{
+    Builder, Database, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase as _,
+};
+
+use super::body::BodyCache;
+use super::commit::{Commit, NewBlock};
+use super::disk::{Disk, MemoryDisk};
+use super::elections::ElectionCache;
+use super::error::{OpenError, StoreError};
+use super::record::{Counts, StoredPoint, Validity, decode, decode_number};
+use super::snapshot::{Common, Reader, Snapshot, meta_value, stored_node, stored_tip};
+use super::tables::{self, Tables, meta};
+use super::tail::{Base, Tail, TailBlock};
+use super::writer::{Store, check_roll, write_blocks, write_point};
+use super::{FORMAT, StoreConfig, roll};
+use crate::chain::block::{BlockId, Header};
+use crate::chain::genesis::{Genesis, NetworkId};
+use crate::chain::network::Network;
+use crate::chain::rules::apply_block;
+use crate::chain::state::RollEntry;
+use crate::chain::transaction::Transaction;
+use crate::chain::verify::Verified;
+use crate::datadir::{DataDir, DataDirError, DataPaths, lock_owner};
+use crate::wire;
+
+/// Which network a store has to belong to.
+#[derive(Clone, Copy, Debug)]
+pub enum Expect<'a> {
+    /// Whichever it holds; there has to be one.
+    Any,
+    /// The one with this id; there has to be one.
+    Network(&'a NetworkId),
+    /// This one, which an empty store becomes.
+    Genesis(&'a Network),
+}
+
+/// The store of a stopped node, for reading.
+pub struct ReadOnlyStore {
+    snapshot: Snapshot,
+}
+
+impl ReadOnlyStore {
+    /// Everything in the store.
+    pub fn snapshot(&self) -> Snapshot {
+        self.snapshot.clone()
+    }
+}
+
+impl std::fmt::Debug for ReadOnlyStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadOnlyStore").finish_non_exhaustive()
+    }
+}
+
+pub(super) fn builder(config: &StoreConfig, check: bool) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .set_cache_size(config.cache_bytes)
+        .set_check_integrity_on_open(check);
+    builder
+}
+
+impl Store {
+    /// Opens the store of a data directory, or makes it.
+    pub fn open(dir: &DataDir, expect: Expect<'_>, config: StoreConfig) -> Result<Self, OpenError> {
+        Self::open_disk(Disk::File(dir.database()), expect, config, Some(dir))
+    }
+
+    /// A new store in memory, which ends with the value.
+    pub fn in_memory(network: &Network, config: StoreConfig) -> Result<Self, OpenError> {
+        Self::open_memory(&MemoryDisk::default(), Expect::Genesis(network), config)
+    }
+
+    /// Opens the store on a disk in memory, or makes it. The disk outlives the store, as a file does.
+    pub fn open_memory(
+        disk: &MemoryDisk,
+        expect: Expect<'_>,
+        config: StoreConfig,
+    ) -> Result<Self, OpenError> {
+        Self::open_disk(Disk::Shared(Arc::new(disk.clone())), expect, config, None)
+    }
+
+    pub(super) fn open_disk(
+        disk: Disk,
+        expect: Expect<'_>,
+        config: StoreConfig,
+        paths: Option<&DataPaths>,
+    ) -> Result<Self, OpenError> {
+        let failed = Failed {
+            path: disk.path(),
+            owner: paths,
+        };
+        let new = disk.is_empty();
+        if new && !matches!(expect, Expect::Genesis(_)) {
+            return Err(OpenError::Empty { path: failed.path });
+        }
+        let check = config.check_on_open && !new;
+        let database = guarded(&failed, || {
+            disk.open(&builder(&config, check))
+                .map_err(|error| failed.database(error))
+        })?;
+        let loaded = guarded(&failed, || {
+            if let Expect::Genesis(network) = expect
+                && is_blank(&database).map_err(|error| failed.store(error))?
+            {
+                create(&database, network).map_err(|error| failed.store(error))?;
+            }
+            let transaction = database
+                .begin_read()
+                .map_err(|error| failed.store(error.into()))?;
+            let network = read_network(&transaction, expect, &failed)?;
+            load(&transaction, common(network, None)).map_err(|error| failed.store(error))
+        })?;
+        let Loaded {
+            snapshot,
+            commits,
+            arrivals,
+            closed,
+        } = loaded;
+        Ok(Self {
+            disk,
+            config,
+            database: Some(database),
+            common: snapshot.0.common.clone(),
+            elections: snapshot.0.elections.clone(),
+            tail: snapshot.tail().clone(),
+            reader: Reader(Arc::new(RwLock::new(snapshot.clone()))),
+            snapshot,
+            commits,
+            arrivals,
+            closed_before: closed,
+            retry_flush_at: 0,
+        })
+    }
+
+    /// Opens the store of a stopped node for reading. A store that was not closed in order is repaired first, and a
+    /// damaged one refused, both if the directory can be written to.
+    pub fn open_read_only(
+        paths: &DataPaths,
+        config: StoreConfig,
+    ) -> Result<ReadOnlyStore, OpenError> {
+        let path = paths.database();
+        let failed = Failed {
+            path: path.clone(),
+            owner: Some(paths),
+        };
+        if Disk::File(path.clone()).is_empty() {
+            return Err(OpenError::Empty { path });
+        }
+        match DataDir::open(paths.root()) {
+            Ok(dir) => {
+                let store = Self::open(&dir, Expect::Any, config.clone());
+                match store.map(Self::close) {
+                    Ok(Err(error)) => return Err(failed.store(error)),
+                    Err(OpenError::Io { error, .. }) if is_read_only(&error) => {}
+                    Err(error) => return Err(error),
+                    Ok(Ok(())) => {}
+                }
+            }
+            Err(DataDirError::Locked { pid, .. }) => return Err(OpenError::Locked { pid, path }),
+            Err(DataDirError::Io { error, .. }) if is_read_only(&error) => {}
+            Err(DataDirError::Io { error, .. }) => return Err(OpenError::Io { path, error }),
+        }
+        let loaded = guarded(&failed, || {
+            let database = builder(&config, false)
+                .open_read_only(&path)
+                .map_err(|error| failed.database(error))?;
+            let transaction = database
+                .begin_read()
+                .map_err(|error| failed.store(error.into()))?;
+            let network = read_network(&transaction, Expect::Any, &failed)?;
+            load(&transaction, common(network, Some(database))).map_err(|error| failed.store(error))
+        })?;
+        Ok(ReadOnlyStore {
+            snapshot: loaded.snapshot,
+        })
+    }
+}
+
+fn is_read_only(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
+}
+
+fn common(network: Network, read_only: Option<ReadOnlyDatabase>) -> Arc<Common> {
+    Arc::new(Common {
+        network: Arc::new(network),
+        bodies: BodyCache::default(),
+        _read_only: read_only,
+    })
+}
+
+/// Turns errors into those of opening a certain file.
+struct Failed<'a> {
+    path: std::path::PathBuf,
+    owner: Option<&'a DataPaths>,
+}
+
+impl Failed<'_> {
+    fn corrupt(&self, what: impl Into<String>) -> OpenError {
+        OpenError::Corrupt {
+            path: self.path.clone(),
+            what: what.into(),
+        }
+    }
+
+    fn store(&self, error: StoreError) -> OpenError {
+        let path = self.path.clone();
+        match error {
+            StoreError::Full => OpenError::Full { path },
+            // What redb calls invalid or cut off is a damaged file, not a failing file system.
+            StoreError::Io(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::InvalidData
+                        | std::io::ErrorKind::InvalidInput
+                        | std::io::ErrorKind::UnexpectedEof
+                ) =>
+            {
+                self.corrupt(error.to_string())
+            }
+            StoreError::Io(error) => OpenError::Io { path, error },
+            StoreError::Corrupt(what) => self.corrupt(what),
+            StoreError::Inconsistent(what) => self.corrupt(what),
+            StoreError::Stale => self.corrupt("it failed while it was read"),
+        }
+    }
+
+    fn database(&self, error: DatabaseError) -> OpenError {
+        match error {
+            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+                OpenError::Locked {
+                    pid: self.owner.and_then(lock_owner),
+                    path: self.path.clone(),
+                }
+            }
+            other => self.store(other.into()),
+        }
+    }
+}
+
+/// Runs what reads a file that anything may have happened to.
+///
+/// redb checks every page's checksum when it is asked to, but some damage, such as that of a file header, makes its
+/// debug assertions and a few of its decoders panic instead of failing. Here, and only here, a panic is an answer: the
+/// values involved are dropped and nothing of them is used again.
+fn guarded<T>(
+    failed: &Failed<'_>,
+    read: impl FnOnce() -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        let what = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("its pages contradict each other");
+        Err(failed.corrupt(what))
+    })
+}
+
+/// Whether the database holds nothing at all: it is new, or its making was interrupted.
+fn is_blank(database: &Database) -> Result<bool, StoreError> {
+    Ok(database.begin_read()?.list_tables()?.next().is_none())
+}
+
+/// Fills a new database in one transaction.
+fn create(database: &Database, network: &Network) -> Result<(), StoreError> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    Tables::create(&transaction)?;
+    let id = network.genesis_block();
+    let body: Arc<[u8]> = wire::encode::<[u8; 0]>(&[]).into();
+    write_blocks(
+        &transaction,
+        &Commit {
+            blocks: vec![NewBlock {
+                id,
+                header: network.genesis_header().clone(),
+                body: Some(body),
+            }],
+            marks: vec![(id, Validity::Valid)],
+            ..Commit::default()
+        },
+    )?;
+    transaction
+        .open_table(tables::MAIN)?
+        .insert(0, id.as_bytes())?;
+    write_point(&transaction, meta::TIP, &id, 0)?;
+    write_point(&transaction, meta::FLUSHED, &id, 0)?;
+    {
+        let mut table = transaction.open_table(tables::META)?;
+        for (key, value) in [
+            (meta::FORMAT, wire::encode(&FORMAT)),
+            (meta::GENESIS, wire::encode(network.genesis())),
+            (meta::COUNTS, wire::encode(&Counts::default())),
+            (meta::COMMITS, wire::encode(&0u64)),
+            (meta::ARRIVALS, wire::encode(&0u64)),
+            (meta::CLOSED, wire::encode(&0u64)),
+        ] {
+            table.insert(key, value.as_slice())?;
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+/// Reads the format and the genesis, before anything that depends on them.
+fn read_network(
+    transaction: &ReadTransaction,
+    expect: Expect<'_>,
+    failed: &Failed<'_>,
+) -> Result<Network, OpenError> {
+    let read = |key: &'static str| -> Result<Vec<u8>, StoreError> {
+        let table = transaction.open_table(tables::META)?;
+        let value = table
+            .get(key)?
+            .ok_or_else(|| StoreError::Corrupt(format!("table meta lacks {key}")))?;
+        Ok(value.value().to_vec())
+    };
+    let read = |key| read(key).map_err(|error| failed.store(error));
+    let have = decode_number("meta", &read(meta::FORMAT)?).map_err(|error| failed.store(error))?;
+    if have > FORMAT {
+        return Err(OpenError::NewerFormat {
+            have,
+            known: FORMAT,
+        });
+    }
+    let genesis: Genesis =
+        decode("meta", &read(meta::GENESIS)?).map_err(|error| failed.store(error))?;
+    let network =
+        Network::new(genesis).map_err(|error| failed.corrupt(format!("its genesis: {error}")))?;
+    let want = match expect {
+        Expect::Any => network.id(),
+        Expect::Network(id) => *id,
+        Expect::Genesis(network) => network.id(),
+    };
+    if network.id() != want {
+        return Err(OpenError::WrongNetwork {
+            have: network.id(),
+            want,
+        });
+    }
+    Ok(network)
+}
+
+/// What opening finds besides the database itself.
+pub(super) struct Loaded {
+    pub snapshot: Snapshot,
+    pub commits: u64,
+    pub arrivals: u64,
+    pub closed: bool,
+}
+
+/// Reads the chain back: the flushed part from the tables, the tail by replaying its bodies.
+pub(super) fn load(
+    transaction: &ReadTransaction,
+    common: Arc<Common>,
+) -> Result<Loaded, StoreError> {
+    let tables = Tables::open(transaction)?;
+    let number = |key| decode_number("meta", &meta_value(&tables, key)?);
+    let elections = Arc::<ElectionCache>::default();
+    let tail = Tail::new(load_base(&tables)?);
+    let tip = stored_tip(&tables)?;
+    let mut snapshot = Snapshot::new(transaction, tail, common.clone(), elections.clone())?;
+    for height in snapshot.tip().height + 1..=tip.height {
+        let block = replay(&snapshot, height)?;
+        let mut tail = snapshot.tail().clone();
+        tail.push(Arc::new(block));
+        snapshot = snapshot.with_tail(tail);
+    }
+    if snapshot.tip().id != tip.id {
+        return Err(StoreError::Corrupt("the chain has another tip".to_owned()));
+    }
+    Ok(Loaded {
+        commits: number(meta::COMMITS)?,
+        arrivals: number(meta::ARRIVALS)?,
+        closed: number(meta::CLOSED)? == 1,
+        snapshot,
+    })
+}
+
+/// The flushed block.
+fn load_base(tables: &Tables) -> Result<Base, StoreError> {
+    let flushed: StoredPoint = decode("meta", &meta_value(tables, meta::FLUSHED)?)?;
+    let counts: Counts = decode("meta", &meta_value(tables, meta::COUNTS)?)?;
+    let header = load_header(tables, &flushed.id)?;
+    let roll = roll::frontier(header.roll_size, &|level, index| {
+        if level > 0 {
+            return stored_node(tables, level as u8, index);
+        }
+        let entry = tables
+            .roll
+            .get(index)?
+            .ok_or_else(|| StoreError::Corrupt("the roll lacks an entry".to_owned()))?;
+        let entry: RollEntry = super::view::decode_leaf(entry.value())?;
+        Ok(entry.leaf())
+    })?;
+    if header.height != flushed.height || roll.root() != header.roll_root {
+        return Err(StoreError::Corrupt(
+            "the roll is not that of the chain".to_owned(),
+        ));
+    }
+    Ok(Base {
+        id: flushed.id,
+        header,
+        roll,
+        counts,
+    })
+}
+
+fn load_header(tables: &Tables, id: &BlockId) -> Result<Header, StoreError> {
+    let stored = tables
+        .headers
+        .get(id.as_bytes())?
+        .ok_or_else(|| StoreError::Corrupt("a block lacks its header".to_owned()))?;
+    Ok(decode::<super::record::StoredHeader>("headers", stored.value())?.header)
+}
+
+/// Applies the block of the main chain at `height`, the next above the snapshot's tip, by the same rules as when it
+/// came, but without verifying signatures again.
+fn replay(snapshot: &Snapshot, height: u64) -> Result<TailBlock, StoreError> {
+    let corrupt = |what: &dyn std::fmt::Display| {
+        StoreError::Corrupt(format!("block {height} of the main chain: {what}"))
+    };
+    let (id, header) = snapshot.expect_main(height)?;
+    let body = snapshot
+        .body(&id)?
+        .ok_or_else(|| corrupt(&"its transactions are lacking"))?;
+    let body = super::body::split(&body)?
+        .map(Verified::<Transaction>::from_own_store)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| corrupt(&error))?;
+    let network = snapshot.network();
+    let delta = apply_block(
+        &snapshot.state(),
+        network,
+        snapshot.tip_header(),
+        &header,
+        &body,
+    )
+    .map_err(|error| corrupt(&error))?;
+    let (_, _, roll, counts) = snapshot.tail().tip();
+    let ids = body.iter().map(Verified::id).collect();
+    let block = TailBlock::new(id, header, ids, delta, roll.clone(), counts.clone());
+    check_roll(&block)?;
+    Ok(block)
+}
