@@ -1,10 +1,13 @@
 //! Conformance: the code, the schema, the vectors of `proto/` and an independent checker in Python hold together.
 #![allow(clippy::unwrap_used)]
 
+mod chain;
 mod encoding;
 mod keys;
 mod messages;
+mod python;
 mod samples;
 mod schema;
 mod signatures;
+mod transactions;
 mod vectors;

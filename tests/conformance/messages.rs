@@ -95,7 +95,8 @@ fn finality_messages() -> Vec<SignedFinalityMessage> {
         .into()
 }
 
-fn certificate() -> CommitCertificate {
+/// A certificate of two precommits.
+pub fn certificate() -> CommitCertificate {
     let block = samples::header().id();
     let message = samples::precommit(Some(block));
     let mut precommits = [samples::key(0x61), samples::key(0x62)].map(|key| Approval {
