@@ -1,8 +1,8 @@
 //! Genesis files, and the networks that this release knows by heart.
 //!
 //! A genesis is the canonical CBOR that its hash, the network id, is taken over. People read and write it as TOML,
-//! which converts to the same bytes and back without loss ([`text`]). Everything here is pure but [`read`] and
-//! [`write`].
+//! which converts to the same bytes and back without loss ([`to_toml`]). Everything here is pure but [`read`] and
+//! [`write()`].
 
 mod text;
 

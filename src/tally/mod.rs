@@ -1,6 +1,6 @@
 //! Counting: ballots in, an exact [`Tally`] out.
 //!
-//! Each method is a file that implements [`Count`]; [`Counter`] picks one by the election's terms. Everything is integer
+//! Each method is a file that implements `Count`; [`Counter`] picks one by the election's terms. Everything is integer
 //! arithmetic, and nothing depends on the order in which ballots arrive. Whose ballots count is decided elsewhere: this
 //! module knows an election's terms and choices, not voters, transactions or blocks.
 

@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used)]
+// The macros make more than these tests use.
+#![allow(dead_code)]
 
 use super::*;
 
