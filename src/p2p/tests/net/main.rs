@@ -3,4 +3,7 @@
 
 mod common;
 mod connect;
+mod exchange;
+mod flood;
 mod gossip;
+mod raw;
