@@ -17,7 +17,7 @@ use crate::identity::Keypair;
 use crate::{exchange, gate, gossip};
 
 /// How often each connection is pinged.
-const PING_INTERVAL: Duration = Duration::from_secs(15);
+const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a ping may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often mDNS asks again once it has asked at start (it begins at half a second and doubles).

@@ -64,7 +64,7 @@ pub enum Event {
         /// Who.
         peer: PeerId,
     },
-    /// A peer told about itself; everything in here is its own claim.
+    /// A peer told about itself, or something about it changed; everything in here is its own claim.
     Identified {
         /// Who.
         peer: PeerId,
@@ -163,7 +163,7 @@ pub enum Event {
         /// Why.
         error: String,
     },
-    /// Round-trip time to a peer, measured every 15 s.
+    /// Round-trip time to a peer, measured every 10 s.
     Rtt {
         /// Who.
         peer: PeerId,

@@ -28,6 +28,8 @@
 //! # }
 //! ```
 //!
+//! `examples/shopping_list.rs` is a whole program: a list that several processes share.
+//!
 //! # How it holds together
 //!
 //! One task drives the swarm and never waits for anything but the network, commands and a slow tick. Commands come

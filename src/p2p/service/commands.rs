@@ -241,7 +241,8 @@ impl Service {
         let joined = gossip.all_peers().find(|(p, _)| **p == peer);
         let topics = joined.map(|(_, topics)| topics.iter().map(|t| t.to_string()).collect());
         let dialled = entry.connections.values().filter(|c| c.outbound);
-        let mut addrs = entry.addrs.clone();
+        let identity = entry.identity.as_ref();
+        let mut addrs = identity.map(|i| i.addrs.clone()).unwrap_or_default();
         for addr in dialled.clone().map(|c| &c.addr) {
             if !addrs.contains(addr) {
                 addrs.push(addr.clone());
@@ -250,7 +251,7 @@ impl Service {
         PeerInfo {
             peer,
             addrs,
-            agent: entry.agent.clone(),
+            agent: identity.map(|i| i.agent.clone()),
             outbound: dialled.count() > 0,
             rtt_ms: entry.rtt_ms,
             score: gossip.peer_score(&peer).unwrap_or_default(),

@@ -52,13 +52,20 @@ struct Connection {
     ping_failures: u32,
 }
 
+/// What a peer said about itself, bounded and filtered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Identity {
+    agent: String,
+    protocols: Vec<String>,
+    addrs: Vec<Multiaddr>,
+}
+
 /// One connected peer.
 #[derive(Debug)]
 struct Peer {
     connections: HashMap<ConnectionId, Connection>,
     since: Instant,
-    agent: Option<String>,
-    addrs: Vec<Multiaddr>,
+    identity: Option<Identity>,
     rtt_ms: Option<u64>,
 }
 

@@ -87,8 +87,7 @@ impl Service {
         let entry = self.peers.entry(peer).or_insert_with(|| Peer {
             connections: HashMap::new(),
             since: now,
-            agent: None,
-            addrs: Vec::new(),
+            identity: None,
             rtt_ms: None,
         });
         let connection = Connection {

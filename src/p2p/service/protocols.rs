@@ -6,7 +6,7 @@ use libp2p::gossipsub::{self, MessageAcceptance};
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, identify, kad, mdns, ping};
 
-use super::{Service, Waiting};
+use super::{Identity, Service, Waiting};
 use crate::addr::{self, Scope};
 use crate::behaviour::BehaviourEvent;
 use crate::event::{Event, RequestId};
@@ -176,14 +176,26 @@ impl Service {
                 addrs.push(addr);
             }
         }
-        entry.agent = Some(agent.clone());
-        entry.addrs.clone_from(&addrs);
         let protocols = info
             .protocols
             .iter()
             .take(MAX_PROTOCOLS)
             .map(ToString::to_string);
-        let protocols: Vec<String> = protocols.collect();
+        let identity = Identity {
+            agent,
+            protocols: protocols.collect(),
+            addrs,
+        };
+        // Identify repeats itself per connection and every few minutes.
+        if entry.identity.as_ref() == Some(&identity) {
+            return;
+        }
+        entry.identity = Some(identity.clone());
+        let Identity {
+            agent,
+            protocols,
+            addrs,
+        } = identity;
         self.dialer.add(peer, addrs.iter().cloned(), Instant::now());
         self.dialer.connected(&peer, Instant::now());
         // Only peers that serve the table belong into it.

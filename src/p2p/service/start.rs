@@ -24,8 +24,9 @@ use crate::outbox::Outbox;
 use crate::queue::{self, Capacity, Events};
 use crate::{gossip, listen};
 
-/// How long a listener may take to tell its first address.
-const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a listener may take to tell its first address. It is bound by then; a machine without any network
+/// interface has no address to tell yet, and gets one when the interface comes.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Starts a node on the current tokio runtime: binds all listeners, then runs the swarm in a task of its own.
 ///
@@ -137,7 +138,7 @@ impl Service {
         Ok(())
     }
 
-    /// Binds every listener and waits until each has told an address.
+    /// Binds every listener and waits until each has told an address, for a moment.
     async fn listen(&mut self) -> Result<(), Error> {
         let mut waiting: HashSet<ListenerId> = HashSet::new();
         let mut listeners = HashMap::new();
@@ -151,11 +152,14 @@ impl Service {
             self.swarm.add_external_address(addr);
         }
         let deadline = tokio::time::Instant::now() + LISTEN_TIMEOUT;
-        while let Some(first) = waiting.iter().next().copied() {
+        while !waiting.is_empty() {
             let event = tokio::time::timeout_at(deadline, self.swarm.select_next_some()).await;
             let Ok(event) = event else {
-                let source = std::io::Error::from(std::io::ErrorKind::TimedOut);
-                return Err(listen::failed(&listeners[&first], source));
+                for addr in waiting.iter().filter_map(|id| listeners.get(id)) {
+                    let text = format!("no address yet for {addr}: is there a network interface?");
+                    self.events.notice(Event::Warning { text });
+                }
+                break;
             };
             match event {
                 SwarmEvent::ListenerError { listener_id, error }
