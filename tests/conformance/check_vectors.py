@@ -7,7 +7,7 @@ import cbor2
 import checker
 import curves
 from checker import Broken, Chain, Genesis, audit, audit_path, digest, merkle_root
-from encoding import SCHEMA, decode, encode
+from encoding import MAX_BYTES, decode, encode
 
 BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 PREFIXES = {
@@ -56,6 +56,7 @@ def messages(file):
     for vector in file["vectors"]:
         data = bytes.fromhex(vector["hex"])
         value = decode(data, vector["rule"])
+        yield vector, vector["max_bytes"] == MAX_BYTES[vector["rule"]]
         yield vector, diagnostic(value) == vector["diagnostic"]
         hashes = dict(vector["hashes"])
         if tag := hashes.pop("network tag", None):

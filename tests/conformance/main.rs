@@ -6,6 +6,7 @@ mod encoding;
 mod keys;
 mod messages;
 mod python;
+mod readme;
 mod samples;
 mod schema;
 mod signatures;
