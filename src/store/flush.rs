@@ -50,7 +50,8 @@ impl Store {
                 .insert(meta::COUNTS, wire::encode(&last.counts).as_slice())?;
             Ok(())
         })?;
-        self.install(tail, self.elections.clone())
+        self.install(tail, self.elections.clone());
+        Ok(())
     }
 }
 

@@ -28,6 +28,9 @@ mod undo;
 mod view;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub use body::BlockBody;
 pub use commit::{Appended, Commit, NewBlock, Switch, encode_body};
 pub use disk::MemoryDisk;

@@ -133,6 +133,7 @@ impl Store {
             snapshot,
             commits,
             arrivals,
+            in_doubt: false,
             closed_before: closed,
             retry_flush_at: 0,
         })

@@ -99,8 +99,12 @@ impl Snapshot {
         &self,
         id: &ElectionId,
     ) -> Result<Option<(u64, Arc<ElectionRecord>)>, StoreError> {
-        if let Some(found) = self.0.elections.get(id) {
-            return Ok(Some(found));
+        // The cache is shared with later commits: what they flushed is not in this one's tables.
+        let flushed = self.tail().base().counts.elections;
+        if let Some((number, record)) = self.0.elections.get(id)
+            && number < flushed
+        {
+            return Ok(Some((number, record)));
         }
         let Some(number) = self.tables().election_numbers.get(id.as_bytes())? else {
             return Ok(None);

@@ -36,6 +36,8 @@ pub struct Store {
     pub(super) commits: u64,
     /// Arrival number of the next pending transaction.
     pub(super) arrivals: u64,
+    /// Whether a commit failed and the database couldn't be asked yet whether it happened all the same.
+    pub(super) in_doubt: bool,
     pub(super) closed_before: bool,
     pub(super) retry_flush_at: u64,
 }
@@ -84,14 +86,14 @@ impl Store {
         let (plan, arrivals) =
             self.write(|store, transaction| store.apply(transaction, &commit))?;
         self.arrivals = arrivals;
-        self.install(plan.tail, plan.elections)?;
+        self.install(plan.tail, plan.elections);
         self.flush_if_due();
         Ok(())
     }
 
     /// Ends in order, which spares the next opening a repair. Dropping the store instead loses nothing.
     pub fn close(mut self) -> Result<(), StoreError> {
-        self.reopen()?;
+        self.settle()?;
         self.write(|_, transaction| {
             transaction
                 .open_table(tables::META)?
@@ -104,15 +106,19 @@ impl Store {
         }
     }
 
-    /// Publishes the state after a commit.
-    pub(super) fn install(
-        &mut self,
-        tail: Tail,
-        elections: Arc<ElectionCache>,
-    ) -> Result<(), StoreError> {
+    /// Publishes the state after a commit. It is durable already: if it cannot be read, that is no failure of the
+    /// commit, and the database is opened again.
+    pub(super) fn install(&mut self, tail: Tail, elections: Arc<ElectionCache>) {
         self.tail = tail;
         self.elections = elections;
-        self.refresh()
+        let Err(error) = self.refresh() else {
+            return;
+        };
+        tracing::warn!(%error, "the database cannot be read after a commit; it is opened again");
+        self.database = None;
+        if let Err(error) = self.recover() {
+            tracing::warn!(%error, "the database cannot be opened again yet");
+        }
     }
 
     /// Publishes a snapshot of the database as it is now.
@@ -134,30 +140,40 @@ impl Store {
     /// requires, and what it then holds decides whether the transaction happened.
     pub(super) fn write<T>(
         &mut self,
-        change: impl FnOnce(&Self, &WriteTransaction) -> Result<T, StoreError>,
+        change: impl Fn(&Self, &WriteTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut done = None;
-        let Some(error) = self.try_write(change, &mut done).err() else {
-            self.commits += 1;
-            return done.ok_or(StoreError::Inconsistent("a commit without an outcome"));
+        let mut error = match self.try_write(&change, &mut done) {
+            Ok(()) => None,
+            Err(error) => Some(error),
         };
-        if matches!(error, StoreError::Inconsistent(_) | StoreError::Corrupt(_)) {
-            return Err(error);
+        if matches!(error, Some(StoreError::Stale)) && done.is_none() {
+            // A read failed earlier, on any thread, and redb refuses everything since.
+            self.database = None;
+            if !self.recover()? {
+                error = self.try_write(&change, &mut done).err();
+            }
         }
-        self.database = None;
-        match (self.recover(), done) {
-            // Only the very last step, which confirms that the transaction is on disk, can fail after the fact.
-            (Ok(true), Some(done)) => Ok(done),
-            _ => Err(match error {
-                StoreError::Stale => StoreError::Io(std::io::Error::other("an earlier I/O error")),
-                error => error,
-            }),
+        match error {
+            None => {
+                self.commits += 1;
+                done.ok_or(StoreError::Inconsistent("a commit without an outcome"))
+            }
+            Some(error @ (StoreError::Inconsistent(_) | StoreError::Corrupt(_))) => Err(error),
+            Some(error) => {
+                self.database = None;
+                match (self.recover(), done) {
+                    // Only the last step, which confirms that the transaction is on disk, can fail after the fact.
+                    (Ok(true), Some(done)) => Ok(done),
+                    _ => Err(error),
+                }
+            }
         }
     }
 
     fn try_write<T>(
         &self,
-        change: impl FnOnce(&Self, &WriteTransaction) -> Result<T, StoreError>,
+        change: &impl Fn(&Self, &WriteTransaction) -> Result<T, StoreError>,
         done: &mut Option<T>,
     ) -> Result<(), StoreError> {
         let Some(database) = &self.database else {
@@ -176,23 +192,39 @@ impl Store {
         Ok(transaction.commit()?)
     }
 
-    /// Opens the database again if an I/O error closed it and it could not be reopened at once; until then snapshots
-    /// cannot be read. A commit does this by itself. [`StoreError::Stale`] says that the commit that failed is on disk
-    /// after all: the store has read it back, and whoever relied on its failure has to look again.
+    /// Makes the store readable again after an I/O error: snapshots answer [`StoreError::Stale`] from a failed read on,
+    /// or while the database could not be reopened after a failed commit. A commit does this by itself.
+    ///
+    /// [`StoreError::Stale`] says that a commit that was reported as failed is on disk after all. The store has read it
+    /// back; whoever relied on the failure has to look again.
     pub fn reopen(&mut self) -> Result<(), StoreError> {
-        if !self.recover()? {
-            return Ok(());
-        }
-        let Some(database) = &self.database else {
-            return Err(StoreError::Stale);
+        let healthy = match &self.database {
+            // Beginning a write is what finds out; nothing is written.
+            Some(database) => database.begin_write().map(|write| write.abort()).is_ok(),
+            None => false,
         };
-        let loaded = open::load(&database.begin_read()?, self.common.clone())?;
-        self.arrivals = loaded.arrivals;
-        self.install(
-            loaded.snapshot.tail().clone(),
-            loaded.snapshot.0.elections.clone(),
-        )?;
-        Err(StoreError::Stale)
+        if !healthy {
+            self.database = None;
+        }
+        self.settle()
+    }
+
+    /// Opens the database again if it is closed, and finds out about a commit that is in doubt.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        if self.recover()? {
+            let loaded = match &self.database {
+                Some(database) => open::load(&database.begin_read()?, self.common.clone())?,
+                None => return Err(StoreError::Stale),
+            };
+            self.arrivals = loaded.arrivals;
+            let elections = loaded.snapshot.0.elections.clone();
+            self.install(loaded.snapshot.tail().clone(), elections);
+            if std::mem::take(&mut self.in_doubt) {
+                return Err(StoreError::Stale);
+            }
+        }
+        self.in_doubt = false;
+        Ok(())
     }
 
     /// Opens the database again if an I/O error closed it. True if a commit that failed turns out to be durable.
@@ -210,10 +242,11 @@ impl Store {
         };
         self.database = Some(database);
         let happened = commits > self.commits;
-        self.commits = commits;
-        if !happened {
-            self.refresh()?;
+        if !happened && let Err(error) = self.refresh() {
+            self.database = None;
+            return Err(error);
         }
+        self.commits = commits;
         Ok(happened)
     }
 

@@ -1,0 +1,11 @@
+//! Tests of the store against a naive model: the same blocks in plain maps.
+
+#![allow(clippy::unwrap_used)]
+
+mod check;
+mod crash;
+mod damage;
+mod full;
+mod model;
+mod random;
+mod reading;
