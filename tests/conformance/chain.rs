@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use votenode::chain::block::{Block, Header, Nonce};
+use votenode::chain::block::{Block, BlockId, Header, Nonce};
 use votenode::chain::election::{Election, ElectionId, Secrecy, Terms};
 use votenode::chain::genesis::Genesis;
+use votenode::chain::invalid::{BlockInvalid, Failure};
 use votenode::chain::memory::MemoryState;
 use votenode::chain::merkle::Tree;
 use votenode::chain::network::Network;
-use votenode::chain::rules::{TemplateLimits, apply_block, fill_template};
+use votenode::chain::rules::{TemplateLimits, apply_block, check_header, fill_template};
 use votenode::chain::state::{RollEntry, View};
 use votenode::chain::transaction::{Payload, Transaction};
 use votenode::chain::verify::{Verified, Verifier};
 use votenode::crypto::Hash;
+use votenode::export::{ChainBlock, ChainReader, ChainWriter};
 use votenode::protocol::export::{MAGIC, Record};
 use votenode::wire;
 
@@ -268,6 +270,38 @@ fn file(genesis: Genesis, blocks: &[Block]) -> Vec<u8> {
     bytes
 }
 
+/// Replays an exported chain as an audit does, and gives the rule that is broken, as in the vectors.
+fn replay(bytes: &[u8]) -> Result<BlockId, (&'static str, Option<(u64, &'static str)>)> {
+    let file = |_| ("file", None);
+    let mut reader = ChainReader::new(bytes).map_err(file)?;
+    let network = reader.network().clone();
+    let verifier = Verifier::new(Arc::new(network.clone()), [0; 32]);
+    let (mut state, mut parent) = (MemoryState::new(), network.genesis_header().clone());
+    let in_block = |broken: BlockInvalid| match &broken {
+        BlockInvalid::Transaction { index, reason } => {
+            (broken.name(), Some((u64::from(*index), reason.name())))
+        }
+        _ => (broken.name(), None),
+    };
+    for item in &mut reader {
+        let ChainBlock { block, .. } = item.map_err(file)?;
+        check_header(&network, &parent, &block.header).map_err(in_block)?;
+        let verdicts = verifier.verify(block.transactions.into_vec());
+        let mut transactions = Vec::new();
+        for (index, verdict) in (0u32..).zip(verdicts) {
+            let wrong = |reason| in_block(BlockInvalid::Transaction { index, reason });
+            transactions.push(verdict.map_err(wrong)?);
+        }
+        match apply_block(&state, &network, &parent, &block.header, &transactions) {
+            Ok(delta) => state.insert(delta),
+            Err(Failure::Invalid(broken)) => return Err(in_block(broken)),
+            Err(Failure::State(error)) => panic!("{error}"),
+        }
+        parent = block.header;
+    }
+    Ok(parent.id())
+}
+
 fn on(chain: &Chain, block: Block) -> Vec<u8> {
     let mut blocks = chain.blocks.clone();
     blocks.push(block);
@@ -299,8 +333,8 @@ fn broken_blocks() -> Vec<Broken> {
         header("of another network", "wrong_network", &|h| {
             h.network = votenode::chain::genesis::NetworkId::from_bytes([7; 32])
         }),
-        header("a height left out", "height", &|h| h.height += 1),
-        header("on its grandparent", "parent", &|h| {
+        header("a height left out", "file", &|h| h.height += 1),
+        header("on its grandparent", "file", &|h| {
             h.parent = chain.headers[1].id()
         }),
         header("too soon after its parent", "timestamp", &|h| {
@@ -701,13 +735,23 @@ fn approval_winners() -> [u8; 2] {
 #[test]
 fn the_exported_chain_and_its_audit() {
     let chain = whole();
-    settle_bytes("chain.votechain", &file(samples::genesis(), &chain.blocks));
+    let bytes = file(samples::genesis(), &chain.blocks);
+    assert_eq!(replay(&bytes), Ok(chain.tip().id()));
+
+    let genesis_block = chain.network.genesis_block();
+    let mut writer = ChainWriter::new(Vec::new(), &samples::genesis(), genesis_block).unwrap();
+    for block in &chain.blocks {
+        writer.block(block.clone()).unwrap();
+    }
+    assert_eq!(writer.finish().unwrap(), bytes);
+    settle_bytes("chain.votechain", &bytes);
     settle("chain.json", &expected(&chain));
 }
 
 #[test]
 fn exported_chains_that_break_one_rule() {
     let entry = |(name, rule, transaction, bytes): Broken| {
+        assert_eq!(replay(&bytes), Err((rule, transaction)), "{name}");
         let (index, reason) = transaction.unzip();
         json!({ "name": name, "rule": rule, "index": index, "reason": reason, "hex": hex(bytes) })
     };

@@ -303,6 +303,8 @@ def audit(data):
         if kind == 0:
             chain = Chain(Genesis(decode(encode(body[0]), "genesis", "genesis")))
         elif kind == 1:
+            header = body[0][0]
+            require((header[2], header[3]) == (chain.tip[2] + 1, chain.tip_id()), "file")
             chain.add_block(body[0])
         else:
             # Version 1 has no finality, and so no certificates.
