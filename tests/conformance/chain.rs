@@ -270,8 +270,11 @@ fn file(genesis: Genesis, blocks: &[Block]) -> Vec<u8> {
     bytes
 }
 
+/// The rule that is broken, and of a transaction its index and rule.
+type Fault = (&'static str, Option<(u64, &'static str)>);
+
 /// Replays an exported chain as an audit does, and gives the rule that is broken, as in the vectors.
-fn replay(bytes: &[u8]) -> Result<BlockId, (&'static str, Option<(u64, &'static str)>)> {
+fn replay(bytes: &[u8]) -> Result<BlockId, Fault> {
     let file = |_| ("file", None);
     let mut reader = ChainReader::new(bytes).map_err(file)?;
     let network = reader.network().clone();

@@ -155,7 +155,10 @@ def run(directory):
     unknown = {path.name for path in directory.glob("*.json")} - FILES.keys() - {"chain.json"}
     checks, disagreements = {}, [f"{name}: nothing here knows this file" for name in sorted(unknown)]
     for name, check in FILES.items():
-        results = list(check(json.loads((directory / name).read_text())))
+        try:
+            results = list(check(json.loads((directory / name).read_text())))
+        except Exception as error:  # a vector that cannot even be read
+            results = [({"name": repr(error)}, False)]
         checks[name] = len(results)
         wrong = [vector for vector, agrees in results if not agrees]
         disagreements += [f"{name}: {vector.get('name', json.dumps(vector)[:200])}" for vector in wrong]

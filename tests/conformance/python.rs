@@ -141,3 +141,39 @@ fn the_checker_audits_an_exported_chain() {
         (Some(1), &Value::Bool(false))
     );
 }
+
+/// A checker that agrees with everything would be worth nothing.
+#[test]
+fn the_checker_disagrees_with_wrong_vectors() {
+    let copy = tempfile::tempdir().unwrap();
+    let (files, wrong) = (
+        vectors::path(""),
+        ["signatures.json", "chains.json", "messages.json"],
+    );
+    for entry in std::fs::read_dir(files).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        if wrong.contains(&name) {
+            let mut file: Value = serde_json::from_slice(&bytes).unwrap();
+            let first = &mut file["vectors"][0];
+            first["valid"] = Value::Bool(false);
+            first["rule"] = "header".into();
+            bytes = serde_json::to_vec(&file).unwrap();
+        }
+        std::fs::write(copy.path().join(name), bytes).unwrap();
+    }
+    let Some(output) = checker(&[Path::new("--vectors"), copy.path()]) else {
+        return;
+    };
+    let report = report(&output);
+    assert_eq!(output.status.code(), Some(1));
+    for name in wrong {
+        let named = report["disagreements"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|line| line.as_str().unwrap().starts_with(name));
+        assert!(named, "nothing was wrong with {name}: {report}");
+    }
+}
