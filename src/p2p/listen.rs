@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::time::{Duration, Instant};
 
 use libp2p::Multiaddr;
 use libp2p::core::multiaddr::Protocol;
@@ -13,8 +14,14 @@ use libp2p::core::transport::TransportError;
 use crate::addr;
 use crate::error::Error;
 
+/// How long a UDP port may stay in use: a QUIC endpoint that ended a moment ago, say before a restart, holds its
+/// socket until its last connections have drained.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Pause between attempts meanwhile.
+const DRAIN_PAUSE: Duration = Duration::from_millis(50);
+
 /// Fails if somebody else has the port. Addresses without a fixed port pass.
-pub(crate) fn probe(addr: &Multiaddr) -> Result<(), Error> {
+pub(crate) async fn probe(addr: &Multiaddr) -> Result<(), Error> {
     let Some(ip) = addr::ip(addr) else {
         return Ok(());
     };
@@ -22,12 +29,22 @@ pub(crate) fn probe(addr: &Multiaddr) -> Result<(), Error> {
         Some(Protocol::Tcp(port)) if port != 0 => {
             TcpListener::bind(SocketAddr::new(ip, port)).map(drop)
         }
-        Some(Protocol::Udp(port)) if port != 0 => {
-            UdpSocket::bind(SocketAddr::new(ip, port)).map(drop)
-        }
+        Some(Protocol::Udp(port)) if port != 0 => probe_udp(SocketAddr::new(ip, port)).await,
         _ => Ok(()),
     };
     result.map_err(|source| failed(addr, source))
+}
+
+async fn probe_udp(addr: SocketAddr) -> io::Result<()> {
+    let deadline = Instant::now() + DRAIN;
+    loop {
+        match UdpSocket::bind(addr).map(drop) {
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                tokio::time::sleep(DRAIN_PAUSE).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 pub(crate) fn failed(addr: &Multiaddr, source: io::Error) -> Error {

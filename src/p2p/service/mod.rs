@@ -126,6 +126,8 @@ impl Service {
             }
         };
         self.close().await;
+        // The ports are free again by the time the caller hears of it.
+        drop(self);
         if let Some(done) = done {
             // Whoever asked may have stopped waiting.
             let _ = done.send(());

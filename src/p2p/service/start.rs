@@ -35,7 +35,7 @@ const LISTEN_TIMEOUT: Duration = Duration::from_secs(2);
 pub async fn spawn(keypair: Keypair, config: Config) -> Result<(Handle, Events), Error> {
     config.validate()?;
     for addr in &config.listen {
-        listen::probe(addr)?;
+        listen::probe(addr).await?;
     }
     let (events, consumer) = queue::channel(Capacity {
         gossip_len: config.gossip.queue_len,

@@ -231,3 +231,73 @@ async fn shutdown_says_goodbye_and_ends_the_events() {
         .unwrap();
     assert!(gone.is_err(), "a stopped node answers with an error");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_can_start_again_on_its_port() {
+    for listen in [TCP, QUIC] {
+        let keypair = Keypair::generate();
+        let listening = |addr| Config {
+            listen: vec![addr],
+            ..config()
+        };
+        let mut first = start_as(keypair.clone(), listening(listen.parse().unwrap())).await;
+        let addr = first.addr.clone();
+        let mut other = start(listening(listen.parse().unwrap())).await;
+        link(&mut other, &mut first).await;
+        first.handle.shutdown().await;
+        let again = start_as(keypair, listening(addr.clone())).await;
+        assert_eq!(again.addr, addr);
+        // Whoever knew it comes back by itself.
+        let id = again.id();
+        other.connected(id).await;
+    }
+}
+
+#[tokio::test]
+async fn connection_limits_hold() {
+    let mut full = config();
+    full.limits.max_inbound = 1;
+    let mut node = start(full).await;
+    let (mut first, mut second) = (start(config()).await, start(config()).await);
+    let (node_id, second_id) = (node.id(), second.id());
+    link(&mut first, &mut node).await;
+    second.handle.dial(node.addr.clone()).unwrap();
+    second.disconnected(node_id).await;
+    assert!(
+        node.handle
+            .peers()
+            .await
+            .unwrap()
+            .iter()
+            .all(|p| p.peer != second_id)
+    );
+    // A place that becomes free is given away again.
+    first.handle.shutdown().await;
+    node.disconnected(first.id()).await;
+    second.handle.dial(node.addr.clone()).unwrap();
+    node.connected(second_id).await;
+}
+
+#[tokio::test]
+async fn an_identity_is_told_once() {
+    let (mut a, mut b) = (start(config()).await, start(config()).await);
+    let b_id = b.id();
+    // Both dial: two connections, and each brings an identity.
+    a.handle.dial(b.addr.clone()).unwrap();
+    b.handle.dial(a.addr.clone()).unwrap();
+    let mut identities = 0;
+    let count = a.until("end", |e| {
+        identities += usize::from(matches!(e, Event::Identified { .. }));
+        (*e == Event::Disconnected { peer: b_id }).then_some(())
+    });
+    let live = async {
+        // Two pings, one per connection; identities are exchanged before.
+        for _ in 0..2 {
+            b.until("ping", |e| matches!(e, Event::Rtt { .. }).then_some(()))
+                .await;
+        }
+        b.handle.shutdown().await;
+    };
+    tokio::join!(count, live);
+    assert_eq!(identities, 1);
+}
