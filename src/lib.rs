@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! votenode: an election with no server.
 
+pub mod audit;
 pub mod chain;
 pub mod crypto;
 pub mod datadir;
