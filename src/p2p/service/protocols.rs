@@ -181,11 +181,14 @@ impl Service {
             .iter()
             .take(MAX_PROTOCOLS)
             .map(ToString::to_string);
-        let identity = Identity {
+        let mut identity = Identity {
             agent,
             protocols: protocols.collect(),
             addrs,
         };
+        // Both come in any order.
+        identity.protocols.sort_unstable();
+        identity.addrs.sort_unstable();
         // Identify repeats itself per connection and every few minutes.
         if entry.identity.as_ref() == Some(&identity) {
             return;

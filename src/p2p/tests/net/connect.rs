@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use votenode_p2p::{Config, Error, Event, KadMode, Keypair, spawn};
+use votenode_p2p::{Config, Error, Event, KadMode, Keypair, RequestError, spawn};
 
 use crate::common::*;
 
@@ -280,8 +280,10 @@ async fn connection_limits_hold() {
 
 #[tokio::test]
 async fn an_identity_is_told_once() {
-    let (mut a, mut b) = (start(config()).await, start(config()).await);
-    let b_id = b.id();
+    let mut silent = config();
+    silent.protocols[0].serve = false;
+    let (mut a, mut b) = (start(silent).await, start(config()).await);
+    let (a_id, b_id) = (a.id(), b.id());
     // Both dial: two connections, and each brings an identity.
     a.handle.dial(b.addr.clone()).unwrap();
     b.handle.dial(a.addr.clone()).unwrap();
@@ -291,10 +293,14 @@ async fn an_identity_is_told_once() {
         (*e == Event::Disconnected { peer: b_id }).then_some(())
     });
     let live = async {
-        // Two pings, one per connection; identities are exchanged before.
+        // Two pings: both connections stand. After as many round trips as this both identities have come.
         for _ in 0..2 {
             b.until("ping", |e| matches!(e, Event::Rtt { .. }).then_some(()))
                 .await;
+        }
+        for _ in 0..50 {
+            let refused = b.handle.request(a_id, ECHO, vec![]).await;
+            assert_eq!(refused, Err(RequestError::Unsupported));
         }
         b.handle.shutdown().await;
     };
