@@ -2,8 +2,8 @@
 //!
 //! [`crate::protocol::export`] defines the format: a magic line, then length-prefixed records: the genesis, every block
 //! from height 1 on in chain order, and the end, which names the last block. This module streams it, one record in
-//! memory at a time. The reader checks that the records are what the format wants, where it wants them, and that the end
-//! names the last block; whether the blocks are valid is for [`crate::audit`] to find out.
+//! memory at a time. The reader checks that the records are what the format wants, where it wants them, and that each
+//! block names the one before it; whether they are valid is for [`crate::audit`] to find out.
 
 mod file;
 mod read;

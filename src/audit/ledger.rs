@@ -197,6 +197,14 @@ impl Ledger {
                 seat: seat(option),
             })
             .collect();
+        let last_elected = options
+            .iter()
+            .filter(|o| o.seat.is_some())
+            .map(|o| o.total)
+            .min();
+        let by_lot = options
+            .iter()
+            .any(|option| option.seat.is_none() && Some(option.total) == last_elected);
         let winners = tally
             .winners
             .iter()
@@ -226,6 +234,7 @@ impl Ledger {
             spoiled: tally.spoiled,
             options,
             winners,
+            by_lot,
         })
     }
 

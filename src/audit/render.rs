@@ -167,6 +167,9 @@ fn election(page: &mut String, election: &ElectionReport) {
             ]
         }),
     );
+    if election.by_lot && done {
+        page.push_str("\n  the tie was decided by lot, which anyone can draw again\n");
+    }
 }
 
 const fn phase_name(phase: ElectionPhase) -> &'static str {

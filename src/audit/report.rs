@@ -130,6 +130,8 @@ pub struct ElectionReport {
     pub options: Vec<OptionReport>,
     /// Names of the winning options, best first; of those in the lead while polls are open.
     pub winners: Vec<String>,
+    /// Whether an option has as much as a winner and was left out by lot.
+    pub by_lot: bool,
 }
 
 /// An option's count.

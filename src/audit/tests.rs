@@ -11,7 +11,8 @@ use crate::chain::testing::{
     vote,
 };
 use crate::chain::transaction::Transaction;
-use crate::export::ChainWriter;
+use crate::export::{ChainWriter, stored_blocks};
+use crate::store::{Appended, Commit, NewBlock, Store, StoreConfig, Switch, encode_body};
 use crate::wire::List;
 
 fn vectors(name: &str) -> Vec<u8> {
@@ -100,6 +101,10 @@ fn the_golden_chain_has_its_golden_result() {
             .collect();
         assert_eq!(election["winners"], Value::Array(winners));
     }
+    // Two colours have two votes each; the committee's two seats go to the two with most.
+    let lots: Vec<bool> = report.elections.iter().map(|e| e.by_lot).collect();
+    assert_eq!(lots, [true, false, false]);
+    assert!(render(&report).contains("the tie was decided by lot"));
 }
 
 #[test]
@@ -201,7 +206,8 @@ fn a_whole_election_is_reported() {
     );
     assert_eq!(election.closing_block.unwrap().height, 4);
     let option = election_terms.options[1].to_string();
-    assert_eq!(election.winners, [option.clone()]);
+    assert_eq!(election.winners, std::slice::from_ref(&option));
+    assert!(!election.by_lot);
     assert_eq!(election.options[1].total, 2);
     assert_eq!(election.options[1].seat, Some(1));
     let batch = &report.invitations[0];
@@ -233,7 +239,33 @@ fn a_whole_election_is_reported() {
     assert!(line.contains(&option) && line.contains(" 2 "), "{line}");
     assert!(page.contains("3 of 3 eligible"));
 
-    // The same blocks through a file.
+    // The same blocks out of a store.
+    let mut store = Store::in_memory(&network, StoreConfig::default()).unwrap();
+    let mut replay = TestChain::new(Arc::clone(&network));
+    for ChainBlock { block, .. } in &blocks {
+        let transactions = replay.verified(block.transactions.to_vec());
+        let delta = replay.check(&block.header, &transactions).unwrap();
+        replay.state.insert(delta.clone());
+        replay.tip = block.header.clone();
+        let id = block.header.id();
+        let commit = Commit {
+            blocks: vec![NewBlock {
+                id,
+                header: block.header.clone(),
+                body: Some(encode_body(&transactions)),
+            }],
+            chain: Some(Switch {
+                rewind_to: block.header.height - 1,
+                append: vec![Appended { id, delta }],
+            }),
+            ..Commit::default()
+        };
+        store.commit(commit).unwrap();
+    }
+    let stored = stored_blocks(store.snapshot());
+    assert_eq!(audit(Arc::clone(&network), stored, |_| ()).unwrap(), report);
+
+    // And through a file.
     let mut writer =
         ChainWriter::new(Vec::new(), network.genesis(), network.genesis_block()).unwrap();
     for block in blocks {

@@ -148,6 +148,9 @@ impl<R: Read> ChainReader<R> {
             }
             Record::End { .. } => return misplaced("the end names another block than the last"),
         };
+        if block.header.parent != self.tip || block.header.height != self.height + 1 {
+            return misplaced("a block that does not follow the one before it");
+        }
         self.tip = block.header.id();
         self.height = block.header.height;
         let (at, next) = self.record()?;

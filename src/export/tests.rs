@@ -156,6 +156,7 @@ fn records_in_the_wrong_place_are_refused() {
     assert!(of(&[certificate(start)]).contains("without a block"));
     assert!(of(&[block(0), certificate(start)]).contains("another block"));
     assert!(of(&[block(0), certificate(last), certificate(last)]).contains("without a block"));
+    assert!(of(&[block(1)]).contains("does not follow"));
     assert!(of(&[block(0), end(last, 2)]).contains("the end names"));
     assert!(of(&[block(0), end(start, 1)]).contains("the end names"));
     let mut trailing = file(&network, &[end(start, 0)]);
@@ -215,7 +216,7 @@ fn a_file_is_there_whole_or_not_at_all() {
 
 proptest! {
     #[test]
-    fn damage_never_panics_and_never_gives_the_same_chain(
+    fn damage_never_panics_and_is_always_noticed(
         at in any::<prop::sample::Index>(),
         bit in 0u8..8,
     ) {
@@ -224,11 +225,7 @@ proptest! {
         let mut bytes = written(&network, &blocks);
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
-        // The end binds the last block and that everything before it; what is left may only be told by the rules.
-        if let Ok(reader) = ChainReader::new(bytes.as_slice()) {
-            let same_network = reader.network() == &network;
-            let got: Result<Vec<_>, _> = reader.map(|block| block.map(|b| b.block)).collect();
-            prop_assert!(!same_network || got.is_err() || got.unwrap() != blocks);
-        }
+        // Ids bind blocks without transactions to each other and to the genesis, and the end to the last of them.
+        prop_assert!(read(&bytes).is_err());
     }
 }

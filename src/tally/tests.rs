@@ -159,4 +159,17 @@ proptest! {
         prop_assert_eq!(got.blank, ballots.iter().filter(|b| b.is_empty()).count() as u64);
         prop_assert_eq!(count(&id, &terms, ballots.iter().rev().map(Vec::as_slice)).unwrap(), got);
     }
+
+    #[test]
+    fn what_the_rules_take_is_what_is_counted(
+        choices in prop::collection::vec(0u8..6, 0..5),
+        approval in any::<bool>(),
+    ) {
+        let method = if approval { Method::Approval } else { Method::Plurality };
+        let terms = terms(method, 4, 1);
+        let valid = crate::chain::ballot::check_choices(&terms, &choices).is_ok();
+        let tally = count(&ElectionId::ZERO, &terms, [choices.as_slice()]).unwrap();
+        prop_assert_eq!(tally.votes == 1, valid);
+        prop_assert_eq!(tally.spoiled == 0, valid);
+    }
 }
