@@ -1,3 +1,442 @@
 //! The node: a state machine that is fed inputs and gives back effects, and the shell that drives it.
+//!
+//! [`Node::handle`] takes a batch of [`Input`]s and the time, and returns [`Effect`]s. It does no input or output but
+//! reads of its store and at most one commit per batch, whose effects are released after it: what the node says to
+//! others is on its disk. Randomness, clocks, signatures' verification and nonces come in from outside, so that the
+//! same machine runs under the [`shell`] and in a simulation.
+//!
+//! - [`ingest`]: transactions, from arrival to mempool
+//! - [`blocks`]: blocks, from header to ready body
+//! - [`advance`]: the best chain: validation, commit, reorganisation
+//! - [`sync`]: comparing notes with peers
+//! - [`mining`]: templates, leases, mining states
+//! - [`serve`]: answers from snapshots, on other threads
+//! - [`shell`]: threads, tasks and channels around all of it
 
+mod advance;
+mod blocks;
+pub mod handle;
+mod ingest;
+mod io;
+pub mod mempool;
+mod miner;
+mod mining;
+mod outbox;
+mod peers;
+mod queue;
+pub mod results;
+pub mod serve;
+pub mod shell;
 pub mod status;
+mod sync;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tracing::{error, warn};
+use votenode_p2p::Verdict;
+
+pub use io::{Effect, Input, Now, Submitter};
+
+use crate::chain::block::BlockId;
+use crate::chain::invalid::Invalid;
+use crate::chain::network::Network;
+use crate::chain::schedule;
+use crate::chain::state::View;
+use crate::chain::transaction::{Transaction, TxId};
+use crate::chain::tree::HeaderTree;
+use crate::chain::verify::Verified;
+use crate::crypto::SigningKey;
+use crate::protocol::names::Topic;
+use crate::protocol::submit::{Outcome, Reason};
+use crate::store::{Store, StoreError};
+use blocks::{BlockTicket, Body, Future};
+use ingest::Intake;
+use mempool::{Mempool, MempoolLimits};
+use mining::Mining;
+use outbox::Outbox;
+use peers::Peers;
+use status::{CompetingChain, Counters, MempoolStatus, NodeStatus, TipStatus};
+
+/// Reasons of dropped transactions that are remembered; the oldest goes first.
+const MAX_DROPPED: usize = 10_000;
+/// Time between two attempts to write while the disk is full, in milliseconds.
+const DISK_RETRY_MS: u64 = 2_000;
+/// Longest time without a look at the clock, in milliseconds.
+const MAX_SLEEP_MS: u64 = 60_000;
+
+/// What a node is made with.
+pub struct NodeConfig {
+    /// The network.
+    pub network: Arc<Network>,
+    /// Key that goes into the headers of blocks that this node mines, and signs its mining states.
+    pub miner: SigningKey,
+    /// Whether to mine.
+    pub mine: bool,
+    /// Bounds of the mempool.
+    pub mempool: MempoolLimits,
+}
+
+/// What a verification job was for.
+enum Job {
+    /// Items of an array, by index.
+    Transactions { ticket: u64, indexes: Vec<usize> },
+    /// Transactions of a block, by index.
+    Body { block: BlockId, indexes: Vec<usize> },
+}
+
+/// What the running batch will commit besides blocks.
+#[derive(Default)]
+struct Stage {
+    /// Taken into the mempool in this batch; whether to publish them.
+    pending: Vec<(Verified<Transaction>, bool)>,
+    /// Out of the mempool since the last commit.
+    removed: Vec<TxId>,
+    /// Small facts to write; `None` removes one.
+    notes: Vec<(String, Option<Vec<u8>>)>,
+    /// Entries of the peer book.
+    peers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Entries of the block list.
+    bans: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+/// Where a dropped transaction's reason is found, by those who ask.
+#[derive(Default)]
+pub struct DropLog {
+    reasons: std::sync::RwLock<(BTreeMap<TxId, Reason>, std::collections::VecDeque<TxId>)>,
+}
+
+impl DropLog {
+    /// Why a transaction that had waited here can no longer be mined.
+    pub fn reason(&self, id: &TxId) -> Option<Reason> {
+        let log = self
+            .reasons
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        log.0.get(id).cloned()
+    }
+
+    fn add(&self, id: TxId, reason: Reason) {
+        let mut log = self
+            .reasons
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if log.0.insert(id, reason).is_none() {
+            log.1.push_back(id);
+        }
+        while log.1.len() > MAX_DROPPED {
+            if let Some(oldest) = log.1.pop_front() {
+                log.0.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// The state machine.
+pub struct Node {
+    network: Arc<Network>,
+    store: Store,
+    tree: HeaderTree,
+    mempool: Mempool,
+    intake: Intake,
+    outbox: Outbox,
+    peers: Peers,
+    mining: Mining,
+    jobs: BTreeMap<u64, Job>,
+    next_job: u64,
+    bodies: BTreeMap<BlockId, Body>,
+    block_tickets: BTreeMap<BlockId, BlockTicket>,
+    future: BTreeMap<(u64, BlockId), Future>,
+    own_blocks: BTreeSet<BlockId>,
+    /// Transactions in the mempool that need something which left the chain, and the height since when.
+    dubious: BTreeMap<TxId, u64>,
+    /// Opening, roll-closing and closing times of all elections on the chain.
+    boundaries: BTreeSet<u64>,
+    /// Closing times alone, with the grace.
+    closings: BTreeSet<u64>,
+    last_active_height: Option<u64>,
+    competing: Option<CompetingChain>,
+    following: bool,
+    tip_changed: bool,
+    disk_full: bool,
+    disk_retry_ms: u64,
+    dropped: Arc<DropLog>,
+    counters: Counters,
+    now: Now,
+    stage: Stage,
+    answers: Vec<(Submitter, Vec<Outcome>)>,
+    out: Vec<Effect>,
+}
+
+impl Node {
+    /// A node on its store. The mempool is what the store holds as pending and is still valid.
+    pub fn new(config: NodeConfig, store: Store, now: Now) -> Result<Self, StoreError> {
+        let tree = advance::load_tree(&store)?;
+        let block_time_ms = config.network.block_time_ms;
+        let mut node = Self {
+            network: config.network,
+            store,
+            tree,
+            mempool: Mempool::new(config.mempool),
+            intake: Intake::default(),
+            outbox: Outbox::default(),
+            peers: Peers::default(),
+            mining: Mining::new(config.miner, config.mine, block_time_ms),
+            jobs: BTreeMap::new(),
+            next_job: 0,
+            bodies: BTreeMap::new(),
+            block_tickets: BTreeMap::new(),
+            future: BTreeMap::new(),
+            own_blocks: BTreeSet::new(),
+            dubious: BTreeMap::new(),
+            boundaries: BTreeSet::new(),
+            closings: BTreeSet::new(),
+            last_active_height: None,
+            competing: None,
+            following: false,
+            tip_changed: false,
+            disk_full: false,
+            disk_retry_ms: 0,
+            dropped: Arc::default(),
+            counters: Counters::default(),
+            now,
+            stage: Stage::default(),
+            answers: Vec::new(),
+            out: Vec::new(),
+        };
+        node.recall()?;
+        Ok(node)
+    }
+
+    /// Handles a batch of inputs. The effects are for the caller to carry out, in order.
+    pub fn handle(&mut self, inputs: Vec<Input>, now: Now) -> Vec<Effect> {
+        self.now = now;
+        let tip_changed = std::mem::take(&mut self.tip_changed);
+        for input in inputs {
+            self.dispatch(input);
+        }
+        self.retry_held(tip_changed);
+        self.take_due_blocks();
+        self.expire_block_tickets();
+        self.ask_due_statuses();
+        self.advance();
+        self.ask_bodies();
+        self.follow_when_near();
+        self.plan_mining();
+        for (topic, data) in self.outbox.take_due(self.now.mono_ms) {
+            self.out.push(Effect::Publish { topic, data });
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    fn dispatch(&mut self, input: Input) {
+        match input {
+            Input::Tick => {}
+            Input::PeerReady { peer } => self.peer_ready(peer),
+            Input::PeerGone { peer } => self.peers.remove(&peer),
+            Input::PeerStatus { peer, status } => self.peer_status(peer, status),
+            Input::Gossip {
+                topic,
+                id,
+                from,
+                data,
+            } => match topic {
+                Topic::Block => self.gossiped_block(id, from, &data),
+                Topic::Mining => self.gossiped_mining_state(id, from, &data),
+                // The protocol that decides checkpoints is not part of this release.
+                Topic::Finality => self.report(id, from, Verdict::Ignore),
+                _ => self.gossiped_transactions(topic, id, from, &data),
+            },
+            Input::Response { tag, peer, reply } => self.response(tag, peer, reply),
+            Input::Submit {
+                submitter,
+                transactions,
+            } => self.submitted(submitter, transactions),
+            Input::Verified { job, verdicts } => self.verified(job, verdicts),
+            Input::Mined {
+                epoch,
+                nonce,
+                hash_rate,
+            } => self.mined(epoch, nonce, hash_rate),
+            Input::Remember { peers, bans } => {
+                self.stage.peers.extend(peers);
+                self.stage.bans.extend(bans);
+            }
+            Input::ReleasePin => self.release_pin(),
+        }
+    }
+
+    /// When [`Input::Tick`] is wanted at the latest, by the monotonic clock.
+    pub fn next_wakeup_ms(&self) -> u64 {
+        let now = self.now;
+        let from_wall = |wall_ms: u64| {
+            now.mono_ms
+                .saturating_add(wall_ms.saturating_sub(now.wall_ms))
+        };
+        if self.tip_changed && self.intake.held() > 0 {
+            return now.mono_ms;
+        }
+        let deadlines = [
+            self.intake.next_deadline_ms(),
+            self.outbox.next_due_ms(),
+            self.peers.next_ask_ms(),
+            self.block_tickets
+                .values()
+                .map(|ticket| ticket.deadline_ms)
+                .min(),
+            self.future
+                .keys()
+                .next()
+                .map(|(due_ms, _)| from_wall(*due_ms)),
+            self.mining.wake_at_ms().map(from_wall),
+            self.next_boundary_wakeup().map(from_wall),
+            self.disk_full.then_some(self.disk_retry_ms),
+        ];
+        deadlines
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(u64::MAX)
+            .clamp(now.mono_ms, now.mono_ms.saturating_add(MAX_SLEEP_MS))
+    }
+
+    fn next_boundary_wakeup(&self) -> Option<u64> {
+        self.next_boundary(self.store.snapshot().tip().timestamp_ms)
+            .filter(|boundary_ms| *boundary_ms > self.now.wall_ms)
+    }
+
+    fn start_job(&mut self, job: Job) -> u64 {
+        self.next_job += 1;
+        self.jobs.insert(self.next_job, job);
+        self.next_job
+    }
+
+    fn verified(&mut self, job: u64, verdicts: Vec<Result<Verified<Transaction>, Invalid>>) {
+        self.counters.verified += verdicts.len() as u64;
+        match self.jobs.remove(&job) {
+            Some(Job::Transactions { ticket, indexes }) => {
+                self.transactions_verified(ticket, indexes, verdicts);
+            }
+            Some(Job::Body { block, indexes }) => self.body_verified(block, indexes, verdicts),
+            None => {}
+        }
+    }
+
+    /// Joins the topics that carry transactions near the tip, leaves them far from it.
+    fn follow_when_near(&mut self) {
+        let near = !self.is_syncing();
+        if near != self.following {
+            self.following = near;
+            self.out.push(Effect::Follow { transactions: near });
+        }
+    }
+
+    /// A transaction that waited can no longer be mined: said once, kept for those who ask.
+    fn drop_pending(&mut self, id: &TxId, invalid: &Invalid) {
+        self.dubious.remove(id);
+        let Some(transaction) = self.mempool.remove(id) else {
+            return;
+        };
+        self.report_dropped(*id, &transaction, invalid);
+    }
+
+    fn report_dropped(&mut self, id: TxId, transaction: &Verified<Transaction>, invalid: &Invalid) {
+        warn!(
+            transaction = %id,
+            kind = transaction.kind().name(),
+            reason = invalid.name(),
+            "a transaction that waited can no longer be mined: {invalid}"
+        );
+        self.counters.dropped += 1;
+        self.stage.removed.push(id);
+        self.dropped.add(id, Reason::from(invalid));
+    }
+
+    /// The store could not be read or written. What was asked for is not done; later attempts may succeed.
+    fn store_failed(&mut self, what: &str) {
+        error!(what, "the store failed");
+    }
+
+    /// Where the reasons of dropped transactions are found.
+    pub fn drop_log(&self) -> Arc<DropLog> {
+        Arc::clone(&self.dropped)
+    }
+
+    /// The store, for readers' snapshots.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Ends: what is worth writing before the process goes is written.
+    pub fn close(self) -> Result<(), StoreError> {
+        self.store.close()
+    }
+
+    /// A picture of the node; what the shell knows better is filled in by it.
+    pub fn status(&self) -> NodeStatus {
+        let tip = self.store.snapshot().tip();
+        let mut warnings = Vec::new();
+        if self.disk_full {
+            warnings
+                .push("the disk is full: nothing is accepted until there is room again".to_owned());
+        }
+        let mining = self.mining.status();
+        if let Some(paused) = &mining.paused {
+            warnings.push(format!("mining is paused: {paused}"));
+        }
+        if self.competing.is_some() {
+            warnings.push(
+                "another chain has more work; this node keeps to the one on which it saw an election close"
+                    .to_owned(),
+            );
+        }
+        NodeStatus {
+            version: env!("CARGO_PKG_VERSION"),
+            network: self.network.id(),
+            network_name: self.network.name.to_string(),
+            trial: false,
+            finalises: self.network.finalises(),
+            confirmations: self.network.confirmations,
+            peer_id: String::new(),
+            miner: self.mining.miner(),
+            started_at_ms: 0,
+            now_ms: self.now.wall_ms,
+            listening: Vec::new(),
+            tip: TipStatus {
+                id: tip.id,
+                height: tip.height,
+                timestamp_ms: tip.timestamp_ms,
+                roll_size: self
+                    .store
+                    .snapshot()
+                    .state()
+                    .roll()
+                    .map_or(0, |roll| roll.size()),
+            },
+            best_header_height: self.best_header_height(),
+            syncing: self.is_syncing(),
+            peers: self.peers.len(),
+            mempool: MempoolStatus {
+                transactions: self.mempool.counts(),
+                bytes: self.mempool.bytes() as u64,
+                held: self.intake.held() as u64,
+                full: self.mempool.is_full(),
+            },
+            mining,
+            mining_states: self.mining.others(),
+            clock_offset_ms: self.clock_offset_ms(),
+            disk_full: self.disk_full,
+            competing: self.competing,
+            warnings,
+            counters: self.counters,
+        }
+    }
+
+    /// Notes an election's boundaries.
+    fn note_election(&mut self, terms: &crate::chain::election::Terms) {
+        self.boundaries
+            .extend(schedule::boundaries(&self.network, terms));
+        self.closings
+            .insert(schedule::closing_ms(&self.network, terms));
+    }
+}

@@ -105,3 +105,9 @@ pub fn kademlia_protocol(network: &NetworkId) -> String {
 
 /// What identify announces; the same for all networks.
 pub const IDENTIFY_PROTOCOL: &str = "/votenode/1";
+
+/// What every member of the network lists, nodes and clients alike, so that others are recognised as foreign. Nothing
+/// is ever asked over it.
+pub fn member_protocol(network: &NetworkId) -> String {
+    format!("/votenode/{network}/1")
+}

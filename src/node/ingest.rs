@@ -1,0 +1,463 @@
+//! How a transaction gets into the mempool: cheap checks, verification elsewhere, state checks, and the answer to
+//! whoever brought it.
+//!
+//! Transactions arrive in arrays. A [`Ticket`] follows an array until every item has a verdict; then a gossip message
+//! is accepted, ignored or rejected as a whole, and a submitter gets an outcome per item. Items whose voter, election
+//! or invitation is not on the chain yet are held for a moment, because topics are not ordered among each other.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tracing::debug;
+use votenode_p2p::{MessageId, PeerId, Verdict};
+
+use super::mempool::Refusal;
+use super::{Effect, Job, Node, Submitter};
+use crate::chain::form::check_form;
+use crate::chain::invalid::{Failure, Invalid};
+use crate::chain::rules;
+use crate::chain::state::{View, ViewError};
+use crate::chain::transaction::{Payload, Transaction, TxId};
+use crate::chain::verify::Verified;
+use crate::protocol::gossip::TransactionBatch;
+use crate::protocol::names::Topic;
+use crate::protocol::submit::{Outcome, Reason};
+use crate::wire;
+
+/// Most transactions held at once, all peers together: five full gossip messages.
+const MAX_HELD: usize = 5 * 1024;
+/// Most arrays under way at once. What comes above that is ignored, or answered with `busy`.
+const MAX_TICKETS: usize = 4_096;
+/// Most verification jobs under way at once; each is an array of at most 64 KiB or a block.
+pub(super) const MAX_JOBS: usize = 256;
+/// Score points for a message that no correct peer forwards.
+const INVALID_POINTS: u32 = 10;
+
+/// Who waits for the verdicts on an array.
+#[derive(Debug)]
+pub(super) enum Bringer {
+    /// A gossip message.
+    Gossip { id: MessageId, from: PeerId },
+    /// A submitter.
+    Submit(Submitter),
+    /// A comparison of pools; nobody waits.
+    Pool { from: PeerId },
+}
+
+/// What became of one item.
+#[derive(Clone, Debug)]
+enum Fate {
+    Accepted,
+    Known,
+    Invalid(Invalid),
+    Full,
+}
+
+/// An array under way.
+pub(super) struct Ticket {
+    bringer: Bringer,
+    fates: Vec<Option<Fate>>,
+    open: usize,
+}
+
+/// A transaction that waits for what it refers to.
+struct Held {
+    ticket: u64,
+    index: usize,
+    transaction: Verified<Transaction>,
+    deadline_ms: u64,
+}
+
+/// Everything under way between arrival and mempool.
+#[derive(Default)]
+pub(super) struct Intake {
+    tickets: BTreeMap<u64, Ticket>,
+    next_ticket: u64,
+    held: VecDeque<Held>,
+}
+
+impl Intake {
+    /// Transactions held for what they refer to.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// When the first of the held ones is given up.
+    pub(super) fn next_deadline_ms(&self) -> Option<u64> {
+        self.held.front().map(|held| held.deadline_ms)
+    }
+}
+
+impl Node {
+    /// An array of transactions from gossip.
+    pub(super) fn gossiped_transactions(
+        &mut self,
+        topic: Topic,
+        id: MessageId,
+        from: PeerId,
+        data: &[u8],
+    ) {
+        let batch: TransactionBatch = match wire::decode(data) {
+            Ok(batch) => batch,
+            Err(error) => return self.reject_gossip(id, from, &error.to_string()),
+        };
+        if let Some(alien) = batch
+            .transactions
+            .iter()
+            .find(|transaction| Topic::of(transaction.kind()) != topic)
+        {
+            let text = format!("a {} on topic {}", alien.kind().name(), topic.name());
+            return self.reject_gossip(id, from, &text);
+        }
+        if self.overloaded() || self.disk_full {
+            return self.report(id, from, Verdict::Ignore);
+        }
+        self.take(Bringer::Gossip { id, from }, batch.transactions.into_vec());
+    }
+
+    /// Transactions from a client.
+    pub(super) fn submitted(&mut self, submitter: Submitter, transactions: Vec<Transaction>) {
+        if self.overloaded() || self.disk_full || self.is_syncing() {
+            let outcomes = transactions.iter().map(|_| Outcome::Busy {}).collect();
+            self.answers.push((submitter, outcomes));
+            return;
+        }
+        self.take(Bringer::Submit(submitter), transactions);
+    }
+
+    /// Transactions that a peer's pool holds and ours did not.
+    pub(super) fn pooled(&mut self, from: PeerId, transactions: Vec<Transaction>) {
+        if !self.overloaded() {
+            self.take(Bringer::Pool { from }, transactions);
+        }
+    }
+
+    fn overloaded(&self) -> bool {
+        self.jobs.len() >= MAX_JOBS || self.intake.tickets.len() >= MAX_TICKETS
+    }
+
+    fn take(&mut self, bringer: Bringer, transactions: Vec<Transaction>) {
+        let number = self.intake.next_ticket;
+        self.intake.next_ticket += 1;
+        let mut ticket = Ticket {
+            bringer,
+            fates: vec![None; transactions.len()],
+            open: transactions.len(),
+        };
+        let mut to_verify = Vec::new();
+        let mut indexes = Vec::new();
+        let mut seen = std::collections::BTreeSet::new();
+        for (index, transaction) in transactions.into_iter().enumerate() {
+            let id = transaction.id();
+            let fate = if !seen.insert(id) {
+                // Twice in one array: the second is as known as the first will be.
+                Some(Fate::Known)
+            } else if let Err(invalid) = check_form(&self.network, &transaction) {
+                Some(Fate::Invalid(invalid))
+            } else if let Err(too_late) = self.check_submission_time(&ticket, &transaction) {
+                Some(Fate::Invalid(too_late))
+            } else if self.knows(&id) {
+                Some(Fate::Known)
+            } else {
+                None
+            };
+            match fate {
+                Some(fate) => {
+                    ticket.fates[index] = Some(fate);
+                    ticket.open -= 1;
+                }
+                None => {
+                    to_verify.push(transaction);
+                    indexes.push(index);
+                }
+            }
+        }
+        // One item that is wrong in every state spoils a gossiped array: no signature of it is looked at.
+        let spoiled = matches!(ticket.bringer, Bringer::Gossip { .. })
+            && ticket.fates.iter().flatten().any(Fate::is_wrong_everywhere);
+        if to_verify.is_empty() || spoiled {
+            return self.finish(ticket);
+        }
+        self.intake.tickets.insert(number, ticket);
+        let job = self.start_job(Job::Transactions {
+            ticket: number,
+            indexes,
+        });
+        self.out.push(Effect::Verify {
+            job,
+            transactions: to_verify,
+        });
+    }
+
+    /// Polls close for submitters at `closes_at` by this node's clock; the grace is for the network, not for voters.
+    fn check_submission_time(
+        &self,
+        ticket: &Ticket,
+        transaction: &Transaction,
+    ) -> Result<(), Invalid> {
+        if let (Bringer::Submit(_), Payload::Vote { vote }) =
+            (&ticket.bringer, &transaction.payload)
+            && let Ok(Some(record)) = self.store.snapshot().state().election(&vote.election)
+        {
+            let closes_at_ms = record.election.terms.closes_at_ms;
+            if self.now.wall_ms >= closes_at_ms {
+                return Err(Invalid::TooLate {
+                    late_ms: self.now.wall_ms - closes_at_ms,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a transaction waits or is on the best chain.
+    pub(super) fn knows(&self, id: &TxId) -> bool {
+        self.mempool.contains(id) || matches!(self.store.snapshot().position(id), Ok(Some(_)))
+    }
+
+    /// The verdicts on an array came back.
+    pub(super) fn transactions_verified(
+        &mut self,
+        number: u64,
+        indexes: Vec<usize>,
+        verdicts: Vec<Result<Verified<Transaction>, Invalid>>,
+    ) {
+        // As before verification: an array with a forged item is rejected whole, its other items are not kept.
+        let spoiled = self.intake.tickets.get(&number).is_some_and(|ticket| {
+            matches!(ticket.bringer, Bringer::Gossip { .. }) && verdicts.iter().any(Result::is_err)
+        });
+        for (index, verdict) in indexes.into_iter().zip(verdicts) {
+            match verdict {
+                Err(invalid) => self.settle(number, index, Fate::Invalid(invalid)),
+                Ok(_) if spoiled => self.settle(number, index, Fate::Known),
+                Ok(transaction) => self.admit(number, index, transaction, true),
+            }
+        }
+    }
+
+    /// Checks a verified transaction against the state and takes it, holds it, or refuses it.
+    fn admit(
+        &mut self,
+        ticket: u64,
+        index: usize,
+        transaction: Verified<Transaction>,
+        may_hold: bool,
+    ) {
+        let fate = match self.check_state(&transaction) {
+            Err(error) => {
+                self.store_failed(&error.to_string());
+                Fate::Full
+            }
+            Ok(Err(invalid)) if invalid.may_become_valid() && may_hold => {
+                if self.intake.held.len() < MAX_HELD && self.worth_holding(&invalid) {
+                    let deadline_ms = self.now.mono_ms + self.hold_ms();
+                    self.intake.held.push_back(Held {
+                        ticket,
+                        index,
+                        transaction,
+                        deadline_ms,
+                    });
+                    return;
+                }
+                Fate::Invalid(invalid)
+            }
+            Ok(Err(invalid)) => Fate::Invalid(invalid),
+            Ok(Ok(())) => self.insert_pending(transaction, ticket),
+        };
+        self.settle(ticket, index, fate);
+    }
+
+    fn insert_pending(&mut self, transaction: Verified<Transaction>, ticket: u64) -> Fate {
+        match self.mempool.insert(transaction.clone()) {
+            Ok(()) => {
+                self.counters.accepted.add(transaction.kind());
+                // Gossip forwards what it accepts by itself; what a client submitted has to be published.
+                let mut publish = false;
+                if let Some(Ticket {
+                    bringer: Bringer::Submit(_),
+                    ..
+                }) = self.intake.tickets.get(&ticket)
+                {
+                    publish = true;
+                }
+                self.stage.pending.push((transaction, publish));
+                Fate::Accepted
+            }
+            Err(Refusal::Known) => Fate::Known,
+            Err(Refusal::Conflict(_)) => Fate::Invalid(conflict(&transaction)),
+            Err(Refusal::Full) => Fate::Full,
+        }
+    }
+
+    /// Whether the transaction would be valid in a block mined on the tip about now.
+    pub(super) fn check_state(
+        &self,
+        transaction: &Verified<Transaction>,
+    ) -> Result<Result<(), Invalid>, ViewError> {
+        let tip = self.store.snapshot().tip();
+        let at = rules::BlockTime {
+            height: tip.height + 1,
+            index: 0,
+            timestamp_ms: self
+                .now
+                .wall_ms
+                .max(tip.timestamp_ms + self.network.block_time_ms),
+        };
+        match rules::apply_transaction(
+            &self.store.snapshot().state(),
+            &self.network,
+            at,
+            transaction,
+        ) {
+            Ok(_) => Ok(Ok(())),
+            Err(Failure::Invalid(invalid)) => Ok(Err(invalid)),
+            Err(Failure::State(error)) => Err(error),
+        }
+    }
+
+    /// How long something is held for what it refers to: a few blocks, within what gossip remembers a message.
+    fn hold_ms(&self) -> u64 {
+        (3 * self.network.block_time_ms).clamp(2_000, 6_000)
+    }
+
+    /// A vote long before the opening is not a matter of message order.
+    fn worth_holding(&self, invalid: &Invalid) -> bool {
+        match invalid {
+            Invalid::TooEarly { wait_ms } => *wait_ms <= self.hold_ms(),
+            _ => true,
+        }
+    }
+
+    /// Looks again at what is held: all of it after a new block, else only what has waited long enough.
+    pub(super) fn retry_held(&mut self, tip_changed: bool) {
+        let now_ms = self.now.mono_ms;
+        let due = |held: &Held| held.deadline_ms <= now_ms;
+        if !tip_changed && !self.intake.held.front().is_some_and(due) {
+            return;
+        }
+        for held in std::mem::take(&mut self.intake.held) {
+            let last_try = due(&held);
+            if tip_changed || last_try {
+                let deadline_ms = held.deadline_ms;
+                let before = self.intake.held.len();
+                self.admit(held.ticket, held.index, held.transaction, !last_try);
+                // Held again: the first deadline stays.
+                if self.intake.held.len() > before
+                    && let Some(again) = self.intake.held.back_mut()
+                {
+                    again.deadline_ms = deadline_ms;
+                }
+            } else {
+                self.intake.held.push_back(held);
+            }
+        }
+    }
+
+    fn settle(&mut self, number: u64, index: usize, fate: Fate) {
+        let Some(ticket) = self.intake.tickets.get_mut(&number) else {
+            return;
+        };
+        if ticket.fates[index].replace(fate).is_none() {
+            ticket.open -= 1;
+        }
+        if ticket.open == 0
+            && let Some(ticket) = self.intake.tickets.remove(&number)
+        {
+            self.finish(ticket);
+        }
+    }
+
+    /// Tells the bringer.
+    fn finish(&mut self, ticket: Ticket) {
+        let fates: Vec<Fate> = ticket
+            .fates
+            .into_iter()
+            .map(|fate| fate.unwrap_or(Fate::Known))
+            .collect();
+        match ticket.bringer {
+            Bringer::Gossip { id, from } => {
+                if let Some(Fate::Invalid(invalid)) =
+                    fates.iter().find(|fate| fate.is_wrong_everywhere())
+                {
+                    let text = invalid.to_string();
+                    return self.reject_gossip(id, from, &text);
+                }
+                let new = fates
+                    .iter()
+                    .filter(|fate| matches!(fate, Fate::Accepted))
+                    .count();
+                let verdict = if 2 * new >= fates.len() {
+                    Verdict::Accept
+                } else {
+                    Verdict::Ignore
+                };
+                self.report(id, from, verdict);
+            }
+            Bringer::Submit(submitter) => {
+                let outcomes = fates.into_iter().map(Fate::into_outcome).collect();
+                self.answers.push((submitter, outcomes));
+            }
+            Bringer::Pool { from } => {
+                if let Some(Fate::Invalid(invalid)) =
+                    fates.iter().find(|fate| fate.is_wrong_everywhere())
+                {
+                    self.penalize(from, INVALID_POINTS, &invalid.to_string());
+                }
+            }
+        }
+    }
+
+    /// Gives a gossip message its verdict.
+    pub(super) fn report(&mut self, id: MessageId, from: PeerId, verdict: Verdict) {
+        let counter = match verdict {
+            Verdict::Accept => &mut self.counters.gossip_accepted,
+            Verdict::Ignore => &mut self.counters.gossip_ignored,
+            Verdict::Reject => &mut self.counters.gossip_rejected,
+        };
+        *counter += 1;
+        self.out.push(Effect::Report { id, from, verdict });
+    }
+
+    /// Rejects a gossip message that is wrong in every state.
+    pub(super) fn reject_gossip(&mut self, id: MessageId, from: PeerId, why: &str) {
+        debug!(%from, why, "rejected a gossip message");
+        self.report(id, from, Verdict::Reject);
+    }
+
+    /// Scores a peer down.
+    pub(super) fn penalize(&mut self, peer: PeerId, points: u32, why: &str) {
+        debug!(%peer, points, why, "penalised a peer");
+        self.out.push(Effect::Penalize {
+            peer,
+            points,
+            reason: why.to_owned(),
+        });
+    }
+}
+
+impl Fate {
+    fn is_wrong_everywhere(&self) -> bool {
+        matches!(self, Self::Invalid(invalid) if invalid.in_every_state())
+    }
+
+    fn into_outcome(self) -> Outcome {
+        match self {
+            Self::Accepted => Outcome::Accepted {},
+            Self::Known => Outcome::Duplicate {},
+            Self::Full => Outcome::Busy {},
+            Self::Invalid(invalid) => Outcome::Rejected {
+                reason: Reason::from(&invalid),
+            },
+        }
+    }
+}
+
+/// Why a transaction is refused whose place another one that waits has taken: the reason that it would have once that
+/// one is in a block.
+fn conflict(transaction: &Transaction) -> Invalid {
+    match &transaction.payload {
+        Payload::Registration { .. } => Invalid::AlreadyRegistered,
+        Payload::InvitationBatch { batch } => Invalid::InvitationExists(batch.keys[0]),
+        Payload::InvitationRevoke { revoke } => Invalid::InvitationSpent(revoke.keys[0]),
+        Payload::Election { .. } => Invalid::ElectionExists,
+        _ => Invalid::AlreadyVoted,
+    }
+}

@@ -1,0 +1,442 @@
+//! When this node mines, on what, and what it and the others say about it.
+//!
+//! The schedule decides when a block is wanted; another miner's lease may delay it for a moment; then a template is
+//! filled from the mempool, a mining state announces it, and the miner thread looks for the nonce.
+
+use std::collections::BTreeMap;
+
+use tracing::{debug, info, warn};
+use votenode_p2p::{MessageId, PeerId, Verdict};
+
+use super::status::{CompetingChain, KindCounts, MinerStatus, MiningStatus};
+use super::{Effect, Node};
+use crate::chain::block::{BlockId, Header, Nonce};
+use crate::chain::rules::{self, Skip, TemplateLimits};
+use crate::chain::schedule::{self, Lease, LeasePolicy, Situation, Want};
+use crate::chain::transaction::Transaction;
+use crate::chain::verify::Verified;
+use crate::crypto::{Context, PublicKey, Signature, SigningKey, signing_digest};
+use crate::protocol::gossip::{MiningState, Phase};
+use crate::protocol::names::Topic;
+use crate::wire::{self, List};
+
+/// Miners whose states are kept for show. More than mine in any club; the oldest goes first.
+const MAX_MINERS: usize = 64;
+/// Mining states looked at per second, all miners together; above that they are ignored unread.
+const MAX_STATES_PER_SECOND: u32 = 200;
+/// Clock offset against the peers' median above which mining stops, in milliseconds.
+const MAX_CLOCK_OFFSET_MS: i64 = 15_000;
+/// A miner's last word is forgotten after this long, in milliseconds.
+const FORGET_MINER_MS: u64 = 120_000;
+
+/// A block under way.
+struct Work {
+    epoch: u64,
+    header: Header,
+    transactions: Vec<Verified<Transaction>>,
+    counts: KindCounts,
+}
+
+/// The mining side of the node.
+pub(super) struct Mining {
+    key: SigningKey,
+    miner: PublicKey,
+    enabled: bool,
+    work: Option<Work>,
+    epoch: u64,
+    hash_rate: u64,
+    leases: LeasePolicy,
+    announced: Option<(BlockId, Phase)>,
+    others: BTreeMap<PublicKey, Heard>,
+    budget: Budget,
+    /// When to look again, by the wall clock.
+    wake_at_ms: Option<u64>,
+    paused: Option<String>,
+}
+
+struct Heard {
+    state: MiningState,
+    received_mono_ms: u64,
+    received_at_ms: u64,
+}
+
+#[derive(Default)]
+struct Budget {
+    second: u64,
+    used: u32,
+}
+
+impl Mining {
+    pub(super) fn new(key: SigningKey, enabled: bool, block_time_ms: u64) -> Self {
+        let miner = key.public_key();
+        Self {
+            key,
+            miner,
+            enabled,
+            work: None,
+            epoch: 0,
+            hash_rate: 0,
+            leases: LeasePolicy::new(block_time_ms),
+            announced: None,
+            others: BTreeMap::new(),
+            budget: Budget::default(),
+            wake_at_ms: None,
+            paused: None,
+        }
+    }
+
+    /// The key that goes into headers.
+    pub(super) fn miner(&self) -> PublicKey {
+        self.miner
+    }
+
+    /// When mining has to be looked at again, by the wall clock.
+    pub(super) fn wake_at_ms(&self) -> Option<u64> {
+        self.wake_at_ms
+    }
+
+    /// Notes a block of the best chain.
+    pub(super) fn connected(&mut self, height: u64, miner: PublicKey) {
+        self.leases.block(height, miner);
+    }
+
+    /// What this miner does, for show.
+    pub(super) fn status(&self) -> MiningStatus {
+        MiningStatus {
+            enabled: self.enabled,
+            phase: self
+                .announced
+                .map(|(_, phase)| phase)
+                .filter(|phase| *phase != Phase::Stopped),
+            height: self.work.as_ref().map(|work| work.header.height),
+            counts: self
+                .work
+                .as_ref()
+                .map_or_else(KindCounts::default, |work| work.counts),
+            hash_rate: self.hash_rate,
+            paused: self.paused.clone(),
+        }
+    }
+
+    /// What the others say, most recent first.
+    pub(super) fn others(&self) -> Vec<MinerStatus> {
+        let mut states: Vec<MinerStatus> = self
+            .others
+            .values()
+            .map(|heard| {
+                let mut counts = KindCounts::default();
+                for (count, said) in counts.0.iter_mut().zip(heard.state.counts.iter()) {
+                    *count = *said;
+                }
+                MinerStatus {
+                    miner: heard.state.miner,
+                    parent: heard.state.parent,
+                    height: heard.state.height,
+                    phase: Phase::from_number(heard.state.phase).unwrap_or(Phase::Stopped),
+                    counts,
+                    hash_rate: heard.state.hash_rate,
+                    received_at_ms: heard.received_at_ms,
+                    lease_until_ms: heard.received_at_ms.saturating_add(heard.state.lease_ms),
+                }
+            })
+            .collect();
+        states.sort_by_key(|state| std::cmp::Reverse(state.received_at_ms));
+        states
+    }
+}
+
+impl Node {
+    /// Starts, goes on with, or stops mining, as the schedule wants it now.
+    pub(super) fn plan_mining(&mut self) {
+        self.mining.wake_at_ms = None;
+        self.forget_miners();
+        self.mining.paused = self.why_not_mine();
+        if !self.mining.enabled || self.mining.paused.is_some() {
+            return self.stop_mining();
+        }
+        let tip = self.store.snapshot().tip();
+        if let Some(work) = &self.mining.work {
+            if work.header.parent == tip.id {
+                return;
+            }
+            self.mining.work = None;
+            self.out.push(Effect::StopMining);
+        }
+        let next_boundary_ms = self.next_boundary(tip.timestamp_ms);
+        let want = schedule::want(
+            &self.network,
+            &self.mining.miner,
+            &Situation {
+                parent: tip.id,
+                parent_timestamp_ms: tip.timestamp_ms,
+                now_ms: self.now.wall_ms,
+                waiting: self.mempool.len() > self.dubious.len(),
+                next_boundary_ms,
+                quiet_blocks: self.quiet_blocks(tip.height),
+            },
+        );
+        let Want::At {
+            start_mining_at_ms, ..
+        } = want
+        else {
+            return self.announce(
+                tip.id,
+                tip.height + 1,
+                Phase::Stopped,
+                KindCounts::default(),
+            );
+        };
+        if start_mining_at_ms > self.now.wall_ms {
+            self.mining.wake_at_ms = Some(start_mining_at_ms);
+            if !self.mempool.is_empty() {
+                let counts = self.mempool.counts();
+                self.announce(tip.id, tip.height + 1, Phase::Waiting, counts);
+            }
+            return;
+        }
+        if let Some(until_ms) = self.mining.leases.standing_by(self.now.wall_ms) {
+            self.mining.wake_at_ms = Some(until_ms);
+            let counts = self.mempool.counts();
+            return self.announce(tip.id, tip.height + 1, Phase::StandingBy, counts);
+        }
+        self.start_mining();
+    }
+
+    fn start_mining(&mut self) {
+        let snapshot = self.store.snapshot();
+        let parent = snapshot.tip_header();
+        let timestamp_ms = self.now.wall_ms.max(
+            parent
+                .timestamp_ms
+                .saturating_add(self.network.block_time_ms),
+        );
+        let template = rules::fill_template(
+            &snapshot.state(),
+            &self.network,
+            parent,
+            timestamp_ms,
+            self.mining.miner,
+            self.mempool.iter().cloned(),
+            TemplateLimits::of(&self.network),
+        );
+        let template = match template {
+            Ok(template) => template,
+            Err(error) => return self.store_failed(&error.to_string()),
+        };
+        // What no block can hold any more leaves the mempool now, with its reason.
+        for (id, skip) in template.skipped {
+            match skip {
+                Skip::Invalid(invalid) if !invalid.may_become_valid() => {
+                    self.drop_pending(&id, &invalid);
+                }
+                _ => {}
+            }
+        }
+        let mut counts = KindCounts::default();
+        for transaction in &template.transactions {
+            counts.add(transaction.kind());
+        }
+        let header = template.header;
+        self.mining.epoch += 1;
+        self.announce(header.parent, header.height, Phase::Mining, counts);
+        debug!(
+            height = header.height,
+            transactions = counts.total(),
+            "mining"
+        );
+        self.out.push(Effect::Mine {
+            epoch: self.mining.epoch,
+            header: header.clone(),
+        });
+        self.mining.work = Some(Work {
+            epoch: self.mining.epoch,
+            header,
+            transactions: template.transactions,
+            counts,
+        });
+    }
+
+    fn stop_mining(&mut self) {
+        if self.mining.work.take().is_some() {
+            self.out.push(Effect::StopMining);
+        }
+    }
+
+    fn why_not_mine(&self) -> Option<String> {
+        if self.disk_full {
+            return Some("the disk is full".into());
+        }
+        if self.is_syncing() {
+            return Some("the chain is still being fetched".into());
+        }
+        match self.clock_offset_ms() {
+            Some(offset) if offset.abs() > MAX_CLOCK_OFFSET_MS => Some(format!(
+                "this machine's clock is {:.1} s off the peers' median; set it right",
+                offset as f64 / 1000.0
+            )),
+            _ => None,
+        }
+    }
+
+    /// The miner found a nonce.
+    pub(super) fn mined(&mut self, epoch: u64, nonce: Nonce, hash_rate: u64) {
+        self.mining.hash_rate = hash_rate;
+        let Some(work) = self.mining.work.take_if(|work| work.epoch == epoch) else {
+            return;
+        };
+        let mut header = work.header;
+        header.nonce = nonce;
+        info!(
+            height = header.height,
+            transactions = work.transactions.len(),
+            id = %header.id().short(),
+            "mined a block"
+        );
+        self.counters.blocks_mined += 1;
+        self.own_block(header, work.transactions);
+    }
+
+    /// Gossips what this miner is at, once per change.
+    fn announce(&mut self, parent: BlockId, height: u64, phase: Phase, counts: KindCounts) {
+        let silent = phase == Phase::Stopped
+            && self
+                .mining
+                .announced
+                .is_none_or(|(_, before)| before == Phase::Stopped);
+        if silent || self.mining.announced == Some((parent, phase)) {
+            return;
+        }
+        self.mining.announced = Some((parent, phase));
+        let lease_ms = if phase == Phase::Mining {
+            self.network.block_time_ms / 2
+        } else {
+            0
+        };
+        let mut state = MiningState {
+            parent,
+            height,
+            phase: phase as u8,
+            counts: List::new(counts.0.to_vec()).expect("a count per kind"),
+            lease_ms,
+            hash_rate: self.mining.hash_rate,
+            sequence: self.now.wall_ms,
+            miner: self.mining.miner,
+            signature: Signature::ZERO,
+        };
+        state.signature = self.mining.key.sign(
+            Context::SignMiningState,
+            self.network.id().as_bytes(),
+            &state.payload(),
+        );
+        self.out.push(Effect::Publish {
+            topic: Topic::Mining,
+            data: wire::encode(&state),
+        });
+    }
+
+    /// Another miner says what it is at.
+    pub(super) fn gossiped_mining_state(&mut self, id: MessageId, from: PeerId, data: &[u8]) {
+        let state: MiningState = match wire::decode(data) {
+            Ok(state) => state,
+            Err(error) => return self.reject_gossip(id, from, &error.to_string()),
+        };
+        if Phase::from_number(state.phase).is_none() {
+            return self.reject_gossip(id, from, "a mining state of an unknown phase");
+        }
+        let second = self.now.mono_ms / 1000;
+        if self.mining.budget.second != second {
+            self.mining.budget = Budget { second, used: 0 };
+        }
+        self.mining.budget.used += 1;
+        let tip = self.store.snapshot().tip();
+        let stale = state.height + 2 < tip.height || state.height > tip.height + 1_000;
+        let old = self
+            .mining
+            .others
+            .get(&state.miner)
+            .is_some_and(|heard| heard.state.sequence >= state.sequence);
+        if stale || old || self.mining.budget.used > MAX_STATES_PER_SECOND {
+            return self.report(id, from, Verdict::Ignore);
+        }
+        let digest = signing_digest(
+            Context::SignMiningState,
+            self.network.id().as_bytes(),
+            &state.payload(),
+        );
+        if state.miner.check_strict().is_err() || !state.miner.verify(&digest, &state.signature) {
+            return self.reject_gossip(id, from, "a mining state with a wrong signature");
+        }
+        self.report(id, from, Verdict::Accept);
+        if state.phase == Phase::Mining as u8 {
+            let next_boundary_ms = self.next_boundary(tip.timestamp_ms);
+            self.mining.leases.offer(
+                &Lease {
+                    miner: state.miner,
+                    parent: state.parent,
+                    height: state.height,
+                    lease_ms: state.lease_ms,
+                },
+                (tip.id, tip.height),
+                self.now.wall_ms,
+                next_boundary_ms,
+            );
+        }
+        if self.mining.others.len() >= MAX_MINERS && !self.mining.others.contains_key(&state.miner)
+        {
+            let oldest = self
+                .mining
+                .others
+                .iter()
+                .min_by_key(|(_, heard)| heard.received_mono_ms)
+                .map(|(miner, _)| *miner);
+            if let Some(oldest) = oldest {
+                self.mining.others.remove(&oldest);
+            }
+        }
+        self.mining.others.insert(
+            state.miner,
+            Heard {
+                state,
+                received_mono_ms: self.now.mono_ms,
+                received_at_ms: self.now.wall_ms,
+            },
+        );
+    }
+
+    fn forget_miners(&mut self) {
+        let now_ms = self.now.mono_ms;
+        self.mining
+            .others
+            .retain(|_, heard| heard.received_mono_ms + FORGET_MINER_MS > now_ms);
+    }
+
+    /// Blocks on top of the last one that held a transaction or was the first after a boundary.
+    fn quiet_blocks(&self, tip_height: u64) -> Option<u64> {
+        self.last_active_height
+            .map(|height| tip_height.saturating_sub(height))
+    }
+
+    /// The next moment at which an election wants a block, after `timestamp_ms`.
+    pub(super) fn next_boundary(&self, timestamp_ms: u64) -> Option<u64> {
+        self.boundaries
+            .range(timestamp_ms.saturating_add(1)..)
+            .next()
+            .copied()
+    }
+
+    /// Says that another chain has more work.
+    pub(super) fn report_competing(&mut self, competing: Option<CompetingChain>) {
+        if let Some(chain) = &competing
+            && self.competing.as_ref().map(|known| known.tip) != Some(chain.tip)
+        {
+            warn!(
+                tip = %chain.tip.short(),
+                height = chain.height,
+                forks_at = chain.forks_at_height,
+                "another chain has more work; this node keeps to the one on which it saw an election close. \
+                 Compare both with others before you release it"
+            );
+        }
+        self.competing = competing;
+    }
+}

@@ -1,0 +1,30 @@
+//! Answers to peers' requests, made from a snapshot on other threads: the node thread is never waited for, and nothing
+//! here changes anything. Submissions are the exception; they go to the node thread.
+
+mod submit;
+mod sync;
+
+use std::sync::Arc;
+
+use crate::chain::network::Network;
+use crate::node::DropLog;
+use crate::store::Reader;
+
+/// What answers are made from. Cheap to clone.
+#[derive(Clone)]
+pub struct Server {
+    network: Arc<Network>,
+    reader: Reader,
+    dropped: Arc<DropLog>,
+}
+
+impl Server {
+    /// A server over the node's store.
+    pub fn new(network: Arc<Network>, reader: Reader, dropped: Arc<DropLog>) -> Self {
+        Self {
+            network,
+            reader,
+            dropped,
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! From the network to the node: events become inputs, requests become answers from snapshots.
+//!
+//! This task never waits for the node thread. What does not fit into the queue is ignored (gossip) or answered with
+//! `busy` (requests), as the protocols say.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, interval, timeout};
+use tracing::{debug, error, info, warn};
+use votenode_p2p::{Config, Event, Events, Keypair, Multiaddr, PeerId, RequestId, Verdict};
+
+use super::config::book_entry;
+use super::link::Link;
+use super::{Clock, InputQueue};
+use crate::chain::network::Network;
+use crate::node::serve::Server;
+use crate::node::status::NodeStatus;
+use crate::node::{Input, Submitter};
+use crate::protocol::names::{GENESIS_PROTOCOL, Topic, submit_protocol, sync_protocol};
+use crate::protocol::{submit, sync};
+use crate::wire;
+
+/// Requests answered at once: more threads than cores, since a cold read waits for the disk.
+const SERVING: usize = 8;
+/// How often the peer book is looked over.
+const BOOK_PAUSE: Duration = Duration::from_secs(30);
+/// Most peers in the book; whoever was seen longest ago goes first.
+const BOOK_SIZE: usize = 256;
+/// Pause before the network task is started anew after a failure.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// Score points for a request that cannot be decoded.
+const MALFORMED_POINTS: f64 = 20.0;
+/// How long the first addresses are waited for after the listeners were bound.
+const FIRST_ADDRESSES: Duration = Duration::from_secs(2);
+
+/// What the pump works with.
+pub(super) struct Parts {
+    pub(super) events: Events,
+    pub(super) keypair: Keypair,
+    pub(super) config: Config,
+    pub(super) network: Arc<Network>,
+    pub(super) queue: Arc<InputQueue>,
+    pub(super) link: Arc<Link>,
+    pub(super) server: Server,
+    pub(super) status: watch::Receiver<Arc<NodeStatus>>,
+    pub(super) clock: Clock,
+}
+
+/// The addresses that the listeners got, one for each at least, unless they take too long to come.
+pub(super) async fn first_addresses(events: &mut Events, listeners: usize) -> Vec<Multiaddr> {
+    let mut addresses = Vec::new();
+    let deadline = Instant::now() + FIRST_ADDRESSES;
+    while addresses.len() < listeners {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match timeout(left, events.next()).await {
+            Ok(Some(Event::Listening { addr })) => addresses.push(addr),
+            // Nobody is connected yet; whatever else comes now is said again or of no matter.
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => break,
+        }
+    }
+    addresses
+}
+
+struct Pump {
+    topics: HashMap<String, Topic>,
+    sync_name: String,
+    submit_name: String,
+    genesis: Vec<u8>,
+    ready: BTreeSet<PeerId>,
+    book: BTreeMap<PeerId, (Vec<u8>, u64)>,
+    serving: Arc<Semaphore>,
+    network: Arc<Network>,
+    queue: Arc<InputQueue>,
+    link: Arc<Link>,
+    server: Server,
+    status: watch::Receiver<Arc<NodeStatus>>,
+    clock: Clock,
+}
+
+/// Pumps until the node ends, starting the network task anew should it fail.
+pub(super) async fn run(parts: Parts) {
+    let id = parts.network.id();
+    let mut pump = Pump {
+        topics: Topic::ALL
+            .into_iter()
+            .map(|topic| (topic.full_name(&id), topic))
+            .collect(),
+        sync_name: sync_protocol(&id),
+        submit_name: submit_protocol(&id),
+        genesis: wire::encode(parts.network.genesis()),
+        ready: BTreeSet::new(),
+        book: BTreeMap::new(),
+        serving: Arc::new(Semaphore::new(SERVING)),
+        network: parts.network,
+        queue: parts.queue,
+        link: parts.link,
+        server: parts.server,
+        status: parts.status,
+        clock: parts.clock,
+    };
+    let mut events = parts.events;
+    let mut book_time = interval(BOOK_PAUSE);
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            _ = book_time.tick() => {
+                pump.keep_book().await;
+                continue;
+            }
+        };
+        match event {
+            Some(Event::Stopped { error: None }) => return,
+            Some(Event::Stopped { error: Some(why) }) => {
+                error!(%why, "the network task failed; it is started anew");
+                pump.all_gone();
+                let Some(again) = pump.restart(&parts.keypair, &parts.config).await else {
+                    return;
+                };
+                events = again;
+            }
+            Some(event) => pump.take(event),
+            None => return,
+        }
+    }
+}
+
+impl Pump {
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Identified {
+                peer,
+                protocols,
+                agent,
+                ..
+            } => {
+                // Clients are members of the network too, but have no chain to compare with.
+                if protocols.contains(&self.sync_name) && self.ready.insert(peer) {
+                    info!(%peer, %agent, "connected");
+                    let _ = self.queue.push(Input::PeerReady { peer });
+                }
+            }
+            Event::Disconnected { peer } => {
+                if self.ready.remove(&peer) {
+                    info!(%peer, "disconnected");
+                    let _ = self.queue.push(Input::PeerGone { peer });
+                }
+            }
+            Event::Gossip {
+                topic,
+                id,
+                from,
+                data,
+            } => self.gossip(&topic, id, from, data),
+            Event::Request {
+                peer,
+                protocol,
+                id,
+                data,
+            } => self.request(peer, &protocol, id, &data),
+            Event::Response { tag, peer, result } => {
+                if let Err(error) = &result {
+                    debug!(%peer, %error, "a request got no answer");
+                }
+                let reply = result.ok();
+                let _ = self.queue.push(Input::Response { tag, peer, reply });
+            }
+            Event::Foreign {
+                peer,
+                agent,
+                missing,
+            } => {
+                if agent.starts_with("votenode") || agent.starts_with("ballot") {
+                    info!(%peer, %agent, "a peer of another network was let go");
+                } else {
+                    debug!(%peer, %agent, %missing, "a foreign program was let go");
+                }
+            }
+            Event::Misbehaved {
+                peer,
+                score,
+                reason,
+            } => {
+                let reason = reason.unwrap_or_else(|| "invalid messages".to_owned());
+                warn!(%peer, score, reason, "a peer that misbehaved was let go");
+            }
+            Event::BootstrapFailed {
+                addr,
+                error,
+                retry_in,
+            } => {
+                warn!(%addr, %error, retry_in_s = retry_in.as_secs(), "cannot reach a bootstrap node")
+            }
+            Event::Warning { text } => warn!("{text}"),
+            Event::Listening { addr } => info!(%addr, "listening"),
+            Event::ListenStopped { addr } => warn!(%addr, "no longer listening"),
+            Event::ExternalAddr { addr, confirmed } => {
+                debug!(%addr, confirmed, "address as seen from outside");
+            }
+            Event::DialFailed { .. }
+            | Event::Connected { .. }
+            | Event::Subscription { .. }
+            | Event::Published { .. }
+            | Event::Rtt { .. }
+            | Event::Stopped { .. } => {}
+        }
+    }
+
+    fn gossip(&self, topic: &str, id: votenode_p2p::MessageId, from: PeerId, data: Vec<u8>) {
+        let Some(topic) = self.topics.get(topic).copied() else {
+            let _ = self.link.handle().report(id, from, Verdict::Ignore);
+            return;
+        };
+        let input = Input::Gossip {
+            topic,
+            id,
+            from,
+            data,
+        };
+        if self.queue.push(input).is_err() {
+            let _ = self.link.handle().report(id, from, Verdict::Ignore);
+        }
+    }
+
+    fn request(&self, peer: PeerId, protocol: &str, id: RequestId, data: &[u8]) {
+        let handle = self.link.handle();
+        if protocol == GENESIS_PROTOCOL {
+            let _ = handle.respond(id, self.genesis.clone());
+        } else if protocol == self.sync_name {
+            match wire::decode::<sync::Request>(data) {
+                Ok(request) => self.serve_sync(peer, id, request),
+                Err(error) => self.malformed(peer, id, &error.to_string()),
+            }
+        } else if protocol == self.submit_name {
+            match wire::decode::<submit::Request>(data) {
+                Ok(request) => self.serve_submit(id, request),
+                Err(error) => self.malformed(peer, id, &error.to_string()),
+            }
+        } else {
+            let _ = handle.refuse(id);
+        }
+    }
+
+    fn malformed(&self, peer: PeerId, id: RequestId, why: &str) {
+        let handle = self.link.handle();
+        let _ = handle.refuse(id);
+        let _ = handle.penalize(
+            peer,
+            MALFORMED_POINTS,
+            &format!("a malformed request: {why}"),
+        );
+    }
+
+    fn serve_sync(&self, peer: PeerId, id: RequestId, request: sync::Request) {
+        let status = self.status.borrow().clone();
+        let own = sync::Status {
+            tip: status.tip.id,
+            height: status.tip.height,
+            checkpoint: self.network.genesis_block(),
+            checkpoint_height: 0,
+            pending: status.mempool.transactions.total(),
+            clock_ms: self.clock.now().wall_ms,
+        };
+        if let sync::Request::Status { status } = &request
+            && self.ready.contains(&peer)
+        {
+            // If the queue is full the node is busy with better things than another's height.
+            let status = status.clone();
+            let _ = self.queue.push(Input::PeerStatus { peer, status });
+        }
+        let server = self.server.clone();
+        self.serve(id, move || wire::encode(&server.sync(&request, &own)));
+    }
+
+    fn serve_submit(&self, id: RequestId, request: submit::Request) {
+        if let submit::Request::Submit { transactions } = request {
+            let input = Input::Submit {
+                submitter: Submitter::Peer(id),
+                transactions: transactions.into_vec(),
+            };
+            if self.queue.push(input).is_err() {
+                let busy = wire::encode(&submit::Reply::Busy {});
+                let _ = self.link.handle().respond(id, busy);
+            }
+            return;
+        }
+        let server = self.server.clone();
+        let now_ms = self.clock.now().wall_ms;
+        self.serve(id, move || wire::encode(&server.submit(&request, now_ms)));
+    }
+
+    /// Makes an answer on a thread that may wait for the disk. How many wait is bounded by the protocols' limits.
+    fn serve(&self, id: RequestId, answer: impl FnOnce() -> Vec<u8> + Send + 'static) {
+        let serving = Arc::clone(&self.serving);
+        let link = Arc::clone(&self.link);
+        tokio::spawn(async move {
+            let Ok(_permit) = serving.acquire().await else {
+                return;
+            };
+            match tokio::task::spawn_blocking(answer).await {
+                Ok(data) => {
+                    let _ = link.handle().respond(id, data);
+                }
+                Err(error) => {
+                    error!(%error, "making an answer failed");
+                    let _ = link.handle().refuse(id);
+                }
+            }
+        });
+    }
+
+    fn all_gone(&mut self) {
+        for peer in std::mem::take(&mut self.ready) {
+            let _ = self.queue.push(Input::PeerGone { peer });
+        }
+    }
+
+    async fn restart(&self, keypair: &Keypair, config: &Config) -> Option<Events> {
+        loop {
+            tokio::time::sleep(RESTART_PAUSE).await;
+            match votenode_p2p::spawn(keypair.clone(), config.clone()).await {
+                Ok((handle, events)) => {
+                    // The state machine joined the transaction topics once; a new task has to be told again.
+                    for topic in Topic::TRANSACTIONS {
+                        let _ = handle.subscribe(&topic.full_name(&self.network.id()));
+                    }
+                    self.link.replace(handle);
+                    return Some(events);
+                }
+                Err(error) => error!(%error, "the network task cannot be started"),
+            }
+        }
+    }
+
+    /// Writes down where peers can be dialled, if that changed.
+    async fn keep_book(&mut self) {
+        let Ok(peers) = self.link.handle().peers().await else {
+            return;
+        };
+        let now_ms = self.clock.now().wall_ms;
+        let mut changes = Vec::new();
+        for info in peers {
+            if !self.ready.contains(&info.peer) || info.addrs.is_empty() {
+                continue;
+            }
+            let entry = book_entry(&info.addrs);
+            let known = self.book.insert(info.peer, (entry.clone(), now_ms));
+            if known.is_none_or(|(before, _)| before != entry) {
+                changes.push((info.peer.to_bytes(), Some(entry)));
+            }
+        }
+        while self.book.len() > BOOK_SIZE {
+            let oldest = self
+                .book
+                .iter()
+                .min_by_key(|(_, (_, seen_ms))| *seen_ms)
+                .map(|(peer, _)| *peer);
+            let Some(oldest) = oldest else { break };
+            self.book.remove(&oldest);
+            changes.push((oldest.to_bytes(), None));
+        }
+        if !changes.is_empty() {
+            let _ = self.queue.push(Input::Remember {
+                peers: changes,
+                bans: Vec::new(),
+            });
+        }
+    }
+}
