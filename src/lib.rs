@@ -3,11 +3,13 @@
 
 pub mod audit;
 pub mod chain;
+pub mod config;
 pub mod crypto;
 pub mod datadir;
 pub mod export;
 pub mod genesis;
 pub mod join;
+pub mod invite;
 pub mod node;
 pub mod protocol;
 pub mod store;

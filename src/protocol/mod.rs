@@ -10,3 +10,4 @@ pub mod names;
 pub mod receipt;
 pub mod submit;
 pub mod sync;
+pub mod transaction_file;
