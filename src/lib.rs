@@ -3,7 +3,9 @@
 
 pub mod audit;
 pub mod chain;
+pub mod cli;
 pub mod config;
+pub mod control;
 pub mod crypto;
 pub mod datadir;
 pub mod export;

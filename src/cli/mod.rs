@@ -1,0 +1,3 @@
+//! What `votenode` does on the command line.
+mod exit;
+pub use exit::*;
