@@ -5,10 +5,9 @@
 //! here touches the network or a file.
 
 use crate::chain::genesis::{Group, NetworkId, OPEN_GROUP};
-use crate::chain::transaction::{
-    InvitationBatch, InvitationRevoke, MAX_INVITATION_KEYS, Payload, Transaction,
-};
-use crate::crypto::{Context, Invitation, PublicKey, RandomError, Signature, SigningKey};
+use crate::chain::sign;
+use crate::chain::transaction::{MAX_INVITATION_KEYS, Transaction};
+use crate::crypto::{Invitation, PublicKey, RandomError, SigningKey};
 use crate::wire::List;
 
 pub mod page;
@@ -58,21 +57,8 @@ pub fn make(
         .chunks(MAX_INVITATION_KEYS)
         .map(|chunk| {
             let keys = chunk.iter().map(Invitation::public_key).collect();
-            let mut batch = InvitationBatch {
-                group: group.clone(),
-                keys: List::new(keys).expect("a chunk has 1 to MAX_INVITATION_KEYS keys"),
-                organiser: organiser.public_key(),
-                signature: Signature::ZERO,
-            };
-            batch.signature = organiser.sign(
-                Context::SignInvitationBatch,
-                network.as_bytes(),
-                &batch.payload(),
-            );
-            Transaction {
-                network: network.tag(),
-                payload: Payload::InvitationBatch { batch },
-            }
+            let keys = List::new(keys).expect("a chunk has 1 to MAX_INVITATION_KEYS keys");
+            sign::issue_invitations(network, organiser, group.clone(), keys)
         })
         .collect();
     Ok(Invitations {
@@ -88,20 +74,9 @@ pub fn revoke(network: &NetworkId, keys: &[PublicKey], organiser: &SigningKey) -
     keys.dedup();
     keys.chunks(MAX_INVITATION_KEYS)
         .map(|chunk| {
-            let mut revoke = InvitationRevoke {
-                keys: List::new(chunk.to_vec()).expect("a chunk has 1 to MAX_INVITATION_KEYS keys"),
-                organiser: organiser.public_key(),
-                signature: Signature::ZERO,
-            };
-            revoke.signature = organiser.sign(
-                Context::SignInvitationRevoke,
-                network.as_bytes(),
-                &revoke.payload(),
-            );
-            Transaction {
-                network: network.tag(),
-                payload: Payload::InvitationRevoke { revoke },
-            }
+            let keys =
+                List::new(chunk.to_vec()).expect("a chunk has 1 to MAX_INVITATION_KEYS keys");
+            sign::revoke_invitations(network, organiser, keys)
         })
         .collect()
 }
@@ -110,7 +85,8 @@ pub fn revoke(network: &NetworkId, keys: &[PublicKey], organiser: &SigningKey) -
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::crypto::signing_digest;
+    use crate::chain::transaction::Payload;
+    use crate::crypto::{Context, signing_digest};
     use crate::wire;
 
     const NETWORK: NetworkId = NetworkId::from_bytes([5; 32]);

@@ -247,7 +247,7 @@ fn parse_role(text: &str) -> Result<Role, String> {
 Examples:
   votenode invite --count 120 --group members --network club.toml --organiser-key ada.key --out invitations
   votenode invite --count 20 --group board --network club.toml --organiser-key ada.key --out board --submit
-  votenode invite revoke --network club.toml --organiser-key ada.key --codes invitations/codes.txt --out revoke.tx
+  votenode invite revoke --network club.toml --organiser-key ada.key --codes invitations/codes.txt --out revoke.txt
 
 Writes into the directory --out: codes.txt (secret), slips-….html (secret, to print and cut), transactions.txt
 (public; without --submit hand it in with `ballot submit transactions.txt`). Invitations work once that is in the
@@ -287,7 +287,12 @@ pub struct SignerArguments {
     #[arg(long, value_name = "FILE", required = true)]
     pub organiser_key: PathBuf,
     /// Genesis file of the network
-    #[arg(long = "network", value_name = "FILE", required = true, id = "genesis_file")]
+    #[arg(
+        long = "network",
+        value_name = "FILE",
+        required = true,
+        id = "genesis_file"
+    )]
     pub genesis: PathBuf,
 }
 
@@ -295,6 +300,12 @@ pub struct SignerArguments {
 #[derive(Debug, Subcommand)]
 pub enum InviteCommand {
     /// Take back invitations that nobody used
+    #[command(after_help = "\
+Example:
+  votenode invite revoke --network club.toml --organiser-key ada.key --codes invitations/codes.txt --out revoke.txt
+
+Copy the codes that were lost into a file of their own (mode 0600, one a line under the header of codes.txt) to take
+back only those.")]
     Revoke {
         /// File with the codes of the invitations, as `votenode invite` wrote it; may be given several times
         #[arg(long, value_name = "FILE", required = true)]
@@ -378,8 +389,9 @@ mod tests {
             if command.get_subcommands().next().is_none() {
                 let help = command.get_after_help().map(ToString::to_string);
                 assert!(
-                    help.is_some_and(|help| help.contains("Example")
-                        || command.get_name() == "revoke"),
+                    help.is_some_and(
+                        |help| help.contains("Example") || command.get_name() == "revoke"
+                    ),
                     "{} has no examples",
                     command.get_name()
                 );
@@ -406,13 +418,32 @@ mod tests {
     fn invite_wants_its_flags_and_revoke_its_own() {
         assert!(Arguments::try_parse_from(["votenode", "invite", "--count", "3"]).is_err());
         let made = Arguments::try_parse_from([
-            "votenode", "invite", "--count", "3", "--group", "g", "--out", "d",
-            "--organiser-key", "k", "--network", "n",
+            "votenode",
+            "invite",
+            "--count",
+            "3",
+            "--group",
+            "g",
+            "--out",
+            "d",
+            "--organiser-key",
+            "k",
+            "--network",
+            "n",
         ]);
         assert!(made.is_ok(), "{}", made.unwrap_err());
         let revoked = Arguments::try_parse_from([
-            "votenode", "invite", "revoke", "--codes", "c", "--out", "d",
-            "--organiser-key", "k", "--network", "n",
+            "votenode",
+            "invite",
+            "revoke",
+            "--codes",
+            "c",
+            "--out",
+            "d",
+            "--organiser-key",
+            "k",
+            "--network",
+            "n",
         ]);
         assert!(revoked.is_ok(), "{}", revoked.unwrap_err());
     }

@@ -3,8 +3,62 @@
 //! [`args`] says what can be asked for, the other modules do it: each takes its arguments, prints results on stdout
 //! and ends well or with a [`Failure`] that carries an exit code. The rules of elections are none of their business.
 
+mod archive;
 pub mod args;
+mod ask;
 mod exit;
+mod invite;
+mod key;
+mod network;
 mod output;
 
+use args::{Arguments, Command};
+
+use crate::config::{ConfigError, Directories, FileError, Layer, Settings};
+use crate::datadir::DataPaths;
 pub use exit::{Exit, Failure};
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        match &error {
+            ConfigError::File(FileError::Read { path, source }) => {
+                Self::file("read the configuration file", path, source)
+            }
+            _ => Self::usage(error.to_string().trim_end()),
+        }
+    }
+}
+
+/// Does what the arguments ask for: `node` runs a node, a command does its own.
+pub fn run(
+    arguments: Arguments,
+    node: impl FnOnce(Settings) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let Arguments {
+        settings: layer,
+        config,
+        command,
+    } = arguments;
+    let settings = || resolve(layer, config);
+    let socket = |settings: &Settings| DataPaths::new(&settings.data_dir).control_socket();
+    match command {
+        None => node(settings()?),
+        Some(Command::Network(command)) => network::run(command),
+        Some(Command::Key(command)) => key::run(command),
+        Some(Command::Invite(arguments)) => invite::run(arguments, || Ok(socket(&settings()?))),
+        Some(Command::Export(arguments)) => archive::export(&settings()?, &arguments),
+        Some(Command::Import(arguments)) => archive::import(&settings()?, &arguments),
+        Some(Command::Audit(arguments)) => archive::audit(&arguments),
+        Some(Command::Status(arguments)) => ask::status(&socket(&settings()?), arguments.json),
+        Some(Command::Peers(arguments)) => ask::peers(&socket(&settings()?), arguments.json),
+        Some(Command::Ban(arguments)) => ask::ban(&socket(&settings()?), arguments),
+        Some(Command::ReleasePin(arguments)) => {
+            ask::release_pin(&socket(&settings()?), arguments.json)
+        }
+        Some(Command::Stop) => ask::stop(&socket(&settings()?)),
+    }
+}
+
+fn resolve(layer: Layer, config: Option<std::path::PathBuf>) -> Result<Settings, Failure> {
+    Ok(Settings::resolve(layer, config, &Directories::from_env())?)
+}

@@ -41,9 +41,13 @@ pub fn progress(what: &'static str, length: Option<u64>) -> ProgressBar {
             ProgressBar::new(length),
             "{msg} {wide_bar:.cyan/dim} {human_pos}/{human_len} {eta}",
         ),
-        None => (ProgressBar::new_spinner(), "{spinner:.cyan} {msg} {human_pos}"),
+        None => (
+            ProgressBar::new_spinner(),
+            "{spinner:.cyan} {msg} {human_pos}",
+        ),
     };
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style);
     bar.set_message(what);
     bar.enable_steady_tick(Duration::from_millis(100));

@@ -1,0 +1,307 @@
+//! Commands that ask the running node over its control socket.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::args::BanArguments;
+use super::output::{duration, print, print_either, print_json, table};
+use super::{Exit, Failure};
+use crate::chain::transaction::Transaction;
+use crate::control::{Client, ClientError, Request};
+use crate::protocol::transaction_file::to_hex;
+use crate::wire;
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let exit = match &error {
+            ClientError::NoNode { .. } => Exit::NoNode,
+            ClientError::Refused { code, .. } if code == "bad_request" => Exit::Usage,
+            ClientError::Refused { .. } => Exit::Refused,
+            ClientError::Forbidden { .. } | ClientError::Io(_) | ClientError::Malformed(_) => {
+                Exit::Failed
+            }
+        };
+        Self::new(exit, error)
+    }
+}
+
+fn ask(socket: &Path, request: &Request) -> Result<Value, Failure> {
+    Ok(Client::connect(socket)?.ask(request)?)
+}
+
+/// Hands transactions to the node; the first that is refused ends it.
+pub fn submit(socket: &Path, transactions: &[Transaction]) -> Result<(), Failure> {
+    let mut client = Client::connect(socket)?;
+    // One at a time: each may be as long as a message to a node can be.
+    for transaction in transactions {
+        let request = Request::Submit {
+            transactions: vec![to_hex(&wire::encode(transaction))],
+        };
+        let outcomes = client.ask(&request)?;
+        let outcome = &outcomes[0];
+        match outcome["outcome"].as_str() {
+            Some("accepted" | "duplicate") => {}
+            Some("rejected") => {
+                let reason = outcome["reason"]["message"]
+                    .as_str()
+                    .unwrap_or("for no reason");
+                return Err(Failure::new(
+                    Exit::Refused,
+                    format!("the node refused: {reason}"),
+                ));
+            }
+            _ => {
+                return Err(Failure::new(
+                    Exit::Refused,
+                    "the node is busy: hand the file in again with `ballot submit`, which does no harm",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs `votenode status`.
+pub fn status(socket: &Path, json: bool) -> Result<(), Failure> {
+    let status = ask(socket, &Request::Status)?;
+    print_either(json, &status, &describe(&status))
+}
+
+/// Runs `votenode peers`.
+pub fn peers(socket: &Path, json: bool) -> Result<(), Failure> {
+    let peers = ask(socket, &Request::Peers)?;
+    if json {
+        return print_json(&peers);
+    }
+    let rows: Vec<_> = peers
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|peer| {
+            let text = |name: &str| peer[name].as_str().unwrap_or("-").to_owned();
+            let round_trip = peer["round_trip_ms"].as_u64();
+            vec![
+                text("peer_id"),
+                if peer["outbound"] == true {
+                    "out"
+                } else {
+                    "in"
+                }
+                .to_owned(),
+                round_trip.map_or("-".to_owned(), |ms| format!("{ms} ms")),
+                duration(peer["connected_ms"].as_u64().unwrap_or(0)),
+                text("agent"),
+                peer["addresses"][0].as_str().unwrap_or("-").to_owned(),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return print("No peers. A node alone is normal; it looks for others on.\n");
+    }
+    print(&table(
+        &["peer", "way", "round trip", "since", "program", "address"],
+        &rows,
+    ))
+}
+
+/// Runs `votenode ban`.
+pub fn ban(socket: &Path, arguments: BanArguments) -> Result<(), Failure> {
+    let peer = arguments.peer;
+    let (request, done, already) = if arguments.lift {
+        (
+            Request::Unban { peer },
+            "The ban is lifted.",
+            "There was no ban.",
+        )
+    } else {
+        (
+            Request::Ban { peer },
+            "The peer is banned.",
+            "The peer was banned already.",
+        )
+    };
+    changed(socket, &request, arguments.json, done, already)
+}
+
+/// Runs `votenode release-pin`.
+pub fn release_pin(socket: &Path, json: bool) -> Result<(), Failure> {
+    changed(
+        socket,
+        &Request::ReleasePin,
+        json,
+        "The node follows the chain with the most work now.",
+        "There was nothing to release.",
+    )
+}
+
+/// Runs `votenode stop`.
+pub fn stop(socket: &Path) -> Result<(), Failure> {
+    ask(socket, &Request::Stop)?;
+    print("The node is stopping.\n")
+}
+
+fn changed(
+    socket: &Path,
+    request: &Request,
+    json: bool,
+    done: &str,
+    already: &str,
+) -> Result<(), Failure> {
+    let reply = ask(socket, request)?;
+    let text = if reply["changed"] == true {
+        done
+    } else {
+        already
+    };
+    print_either(json, &reply, &format!("{text}\n"))
+}
+
+/// The node's picture in a few lines. What an older or newer node does not say is left out.
+fn describe(status: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let number = |value: &Value| value.as_u64().unwrap_or(0);
+    let now = number(&status["now_ms"]);
+    let tip = &status["tip"];
+    let mut lines = vec![
+        (
+            "network",
+            format!(
+                "{} ({})",
+                text(&status["network_name"]),
+                text(&status["network"])
+            ),
+        ),
+        ("peer id", text(&status["peer_id"])),
+        (
+            "version",
+            format!(
+                "{}, up {}",
+                text(&status["version"]),
+                duration(now.saturating_sub(number(&status["started_at_ms"])))
+            ),
+        ),
+        ("peers", number(&status["peers"]).to_string()),
+        (
+            "tip",
+            format!(
+                "block {} of {} ago, {} registered",
+                number(&tip["height"]),
+                duration(now.saturating_sub(number(&tip["timestamp_ms"]))),
+                number(&tip["roll_size"])
+            ),
+        ),
+        (
+            "mempool",
+            counts(&status["mempool"]["transactions"], "nothing waits"),
+        ),
+        ("mining", mining(&status["mining"])),
+    ];
+    if status["syncing"] == true {
+        lines.push((
+            "catching up",
+            format!("to block {}", number(&status["best_header_height"])),
+        ));
+    }
+    if let Some(offset) = status["clock_offset_ms"].as_i64() {
+        lines.push(("clock", format!("{offset} ms from the peers'")));
+    }
+    let others = status["mining_states"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    for state in &others {
+        let miner: String = text(&state["miner"]).chars().take(8).collect();
+        let what = format!(
+            "{miner} is {} on block {}: {}",
+            text(&state["phase"]).replace('_', " "),
+            number(&state["height"]),
+            counts(&state["counts"], "an empty block")
+        );
+        lines.push(("elsewhere", what));
+    }
+    if status["competing"].is_object() {
+        lines.push((
+            "competing",
+            format!(
+                "a chain of {} blocks with more work forks off at block {}; see votenode release-pin --help",
+                number(&status["competing"]["height"]),
+                number(&status["competing"]["forks_at_height"])
+            ),
+        ));
+    }
+    for warning in status["warnings"].as_array().into_iter().flatten() {
+        lines.push(("warning", text(warning)));
+    }
+    lines
+        .iter()
+        .map(|(name, value)| format!("{name:<12} {value}\n"))
+        .collect()
+}
+
+fn counts(counts: &Value, none: &str) -> String {
+    let parts: Vec<_> = counts
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, count)| count.as_u64() != Some(0))
+        .map(|(kind, count)| format!("{count} {}", kind.replace('_', " ")))
+        .collect();
+    if parts.is_empty() {
+        none.to_owned()
+    } else {
+        parts.join(", ")
+    }
+}
+
+fn mining(mining: &Value) -> String {
+    if mining["enabled"] != true {
+        return "off".to_owned();
+    }
+    if let Some(reason) = mining["paused"].as_str() {
+        return format!("paused: {reason}");
+    }
+    match (mining["phase"].as_str(), mining["height"].as_u64()) {
+        (Some(phase), Some(height)) => format!(
+            "{} on block {height}: {}",
+            phase.replace('_', " "),
+            counts(&mining["counts"], "an empty block")
+        ),
+        _ => "at rest".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn without_a_node_the_failure_says_where_it_looked() {
+        let dir = tempfile::tempdir().unwrap();
+        let failure = status(&dir.path().join("control.sock"), false).unwrap_err();
+        assert_eq!(failure.exit, Exit::NoNode);
+        assert!(failure.message.contains(dir.path().to_str().unwrap()));
+    }
+
+    #[test]
+    fn a_picture_is_told_in_words() {
+        let text = describe(&serde_json::json!({
+            "network_name": "club", "network": "ab", "now_ms": 10_000, "started_at_ms": 4_000,
+            "tip": { "height": 7, "timestamp_ms": 9_000, "roll_size": 3 },
+            "mempool": { "transactions": { "vote": 2, "registration": 0 } },
+            "mining": { "enabled": true, "phase": "standing_by", "height": 8, "counts": {} },
+            "warnings": ["the disk is full"],
+        }));
+        for part in [
+            "club (ab)",
+            "up 6 s",
+            "block 7 of 1 s ago, 3 registered",
+            "2 vote\n",
+            "standing by on block 8: an empty block",
+            "the disk is full",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+}
