@@ -68,15 +68,22 @@ pub enum JoinError {
         source: GenesisError,
     },
     /// Whoever answered belongs to another network than the one pinned.
-    #[error("the peer {peer} belongs to network {got}, and network {wanted} is wanted")]
+    #[error("the peer {peer} belongs to network {}, and network {} is wanted", networks.got, networks.wanted)]
     OtherNetwork {
         /// Who.
         peer: PeerId,
-        /// The network that is wanted.
-        wanted: NetworkId,
-        /// The network that the peer belongs to.
-        got: NetworkId,
+        /// Which.
+        networks: Box<Networks>,
     },
+}
+
+/// Two networks that should be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Networks {
+    /// The network that is wanted.
+    pub wanted: NetworkId,
+    /// The network that a peer belongs to.
+    pub got: NetworkId,
 }
 
 fn detail(last: &Option<String>) -> String {
@@ -215,7 +222,8 @@ impl Search {
             wire::decode(bytes).map_err(|source| JoinError::Malformed { peer, source })?;
         let got = genesis.network_id();
         if let Some(wanted) = self.query.pin.filter(|wanted| *wanted != got) {
-            return Err(JoinError::OtherNetwork { peer, wanted, got });
+            let networks = Box::new(Networks { wanted, got });
+            return Err(JoinError::OtherNetwork { peer, networks });
         }
         genesis
             .check()

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod chain;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod control;
 pub mod crypto;

@@ -1,0 +1,96 @@
+//! The program `ballot`: what is typed, what is shown, and the voter's files in between.
+//!
+//! A command is a function from its arguments to an [`Outcome`] or a [`Failure`]; printing and exit codes are the same
+//! for all of them. What travels and what is proved is the business of the modules below.
+
+pub mod args;
+pub mod cast;
+pub mod context;
+pub mod elections;
+pub mod failure;
+pub mod output;
+pub mod receipts;
+pub mod status;
+pub mod transact;
+pub mod voter;
+
+use serde_json::{Map, Value, json};
+
+use crate::client::command::args::{Cli, Command};
+use crate::client::command::context::Context;
+use crate::client::command::failure::Failure;
+use crate::client::command::output::Outcome;
+use crate::client::exit::Exit;
+
+/// Runs a command line to its end and prints what came of it.
+pub async fn run(cli: Cli) -> Exit {
+    let as_json = cli.global.json;
+    let mut context = match Context::new(cli.global) {
+        Ok(context) => context,
+        Err(failure) => return print(as_json, Vec::new(), Err(failure)),
+    };
+    let result = tokio::select! {
+        result = dispatch(&mut context, cli.command) => result,
+        () = interrupted() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+    };
+    context.rest();
+    print(as_json, std::mem::take(&mut context.notes), result)
+}
+
+async fn dispatch(context: &mut Context, command: Command) -> Result<Outcome, Failure> {
+    match command {
+        Command::Register(args) => voter::register(context, args).await,
+        Command::Elections(args) => elections::elections(context, args).await,
+        Command::Open(args) => elections::open(context, args).await,
+        Command::Cast(args) => cast::cast(context, args).await,
+        Command::Status => status::status(context).await,
+        Command::Receipt(args) => receipts::receipts(context, args.command).await,
+        Command::Results(args) => elections::results(context, args).await,
+        Command::Submit(args) => transact::submit(context, args).await,
+        Command::Voter(args) => voter::voter(context, args.command),
+    }
+}
+
+/// Returns at Ctrl-C or SIGTERM.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // Without handlers the signals end the program by themselves.
+        _ => std::future::pending().await,
+    }
+}
+
+fn print(as_json: bool, notes: Vec<String>, result: Result<Outcome, Failure>) -> Exit {
+    use std::io::Write as _;
+    let (exit, text, mut json) = match result {
+        Ok(outcome) => (outcome.exit, Some(outcome.text), outcome.json),
+        Err(failure) => {
+            eprintln!("ballot: {failure}");
+            let error = json!({ "message": failure.message });
+            let json = Map::from_iter([("error".to_owned(), error)]);
+            (failure.exit, None, json)
+        }
+    };
+    let line = if as_json {
+        json.insert("exit".into(), json!(exit.name()));
+        json.insert("exit_code".into(), json!(exit.code()));
+        json.insert("notes".into(), json!(notes));
+        Some(Value::Object(json).to_string())
+    } else {
+        text
+    };
+    if let Some(line) = line {
+        // A reader that went away (`| head`) is no failure of the command.
+        let _ = writeln!(std::io::stdout().lock(), "{line}");
+    }
+    exit
+}
