@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use redb::{ReadableTable as _, WriteTransaction};
 
+use super::apply::write_point;
 use super::error::StoreError;
 use super::record::{
     StoredElection, StoredInvitation, StoredVoter, position_bytes, use_bytes, vote_bytes,
@@ -13,7 +14,7 @@ use super::record::{
 use super::snapshot::Snapshot;
 use super::tables::{self, group_key, meta, node_key, vote_key};
 use super::tail::TailBlock;
-use super::writer::{Store, write_point};
+use super::writer::Store;
 use crate::chain::election::ElectionId;
 use crate::chain::genesis::Group;
 use crate::chain::state::Position;

@@ -12,13 +12,16 @@
 //! The module knows blocks, transactions and the state of the chain. It must not know peers' protocols, clocks or why a
 //! chain is preferred.
 
+mod apply;
 mod body;
 mod commit;
 mod disk;
+mod durable;
 mod elections;
 mod error;
 mod flush;
 mod open;
+mod pool;
 mod record;
 mod roll;
 mod snapshot;
@@ -36,8 +39,9 @@ pub use commit::{Appended, Commit, NewBlock, Switch, encode_body};
 pub use disk::MemoryDisk;
 pub use error::{OpenError, StoreError};
 pub use open::{Expect, ReadOnlyStore};
+pub use pool::PeerEntry;
 pub use record::{Counts, Validity};
-pub use snapshot::{Inclusion, KnownBlock, PeerEntry, Reader, Snapshot};
+pub use snapshot::{Inclusion, KnownBlock, Reader, Snapshot};
 pub use view::{RollRange, StateAt};
 pub use writer::Store;
 
@@ -71,7 +75,7 @@ impl Default for StoreConfig {
             flush_depth: 100,
             flush_transactions: 100_000,
             flush_blocks: 10_000,
-            tail_transactions: 250_000,
+            tail_transactions: 150_000,
             check_on_open: true,
         }
     }

@@ -7,6 +7,7 @@ use redb::{
     Builder, Database, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase as _,
 };
 
+use super::apply::{check_roll, write_blocks, write_point};
 use super::body::BodyCache;
 use super::commit::{Commit, NewBlock};
 use super::disk::{Disk, MemoryDisk};
@@ -16,7 +17,7 @@ use super::record::{Counts, StoredPoint, Validity, decode, decode_number};
 use super::snapshot::{Common, Reader, Snapshot, meta_value, stored_node, stored_tip};
 use super::tables::{self, Tables, meta};
 use super::tail::{Base, Tail, TailBlock};
-use super::writer::{Store, check_roll, write_blocks, write_point};
+use super::writer::Store;
 use super::{FORMAT, StoreConfig, roll};
 use crate::chain::block::{BlockId, Header};
 use crate::chain::genesis::{Genesis, NetworkId};

@@ -5,13 +5,13 @@
 
 use redb::{ReadableTable as _, WriteTransaction};
 
+use super::apply::write_point;
 use super::error::StoreError;
 use super::record::{Counts, StoredVoter, decode};
 use super::roll::kept_levels;
 use super::snapshot::{Snapshot, decode_transactions};
 use super::tables::{self, group_key, meta, node_key, vote_key};
 use super::tail::Base;
-use super::writer::write_point;
 use crate::chain::election::ElectionId;
 use crate::chain::state::VoterTag;
 use crate::chain::transaction::{Admission, Credential, Payload, Transaction, Vote};
