@@ -10,6 +10,7 @@ mod exit;
 mod invite;
 mod key;
 mod network;
+mod node;
 mod output;
 
 use args::{Arguments, Command};
@@ -29,11 +30,8 @@ impl From<ConfigError> for Failure {
     }
 }
 
-/// Does what the arguments ask for: `node` runs a node, a command does its own.
-pub fn run(
-    arguments: Arguments,
-    node: impl FnOnce(Settings) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+/// Does what the arguments ask for; without a command, runs a node.
+pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments {
         settings: layer,
         config,
@@ -42,7 +40,7 @@ pub fn run(
     let settings = || resolve(layer, config);
     let socket = |settings: &Settings| DataPaths::new(&settings.data_dir).control_socket();
     match command {
-        None => node(settings()?),
+        None => node::run(settings()?),
         Some(Command::Network(command)) => network::run(command),
         Some(Command::Key(command)) => key::run(command),
         Some(Command::Invite(arguments)) => invite::run(arguments, || Ok(socket(&settings()?))),

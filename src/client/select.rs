@@ -71,8 +71,7 @@ where
     let by_title = |_: &ElectionId, title: &str| title == text;
     let by_title_in_any_case = |_: &ElectionId, title: &str| title.to_lowercase() == lower;
     let by_prefix = |id: &ElectionId, _: &str| is_prefix && id.to_string().starts_with(&lower);
-    let tries: [Fits<'_>; 4] =
-        [&by_id, &by_title, &by_title_in_any_case, &by_prefix];
+    let tries: [Fits<'_>; 4] = [&by_id, &by_title, &by_title_in_any_case, &by_prefix];
     for fits in tries {
         match found(fits).as_slice() {
             [] => {}

@@ -80,7 +80,9 @@ async fn a_pin_decides_between_networks() {
     let error = fetch_genesis(query(vec![stranger.clone()], pin, LONG))
         .await
         .unwrap_err();
-    assert!(matches!(&error, JoinError::OtherNetwork { networks, .. } if networks.wanted == ours.network_id() && networks.got == theirs.network_id()));
+    assert!(
+        matches!(&error, JoinError::OtherNetwork { networks, .. } if networks.wanted == ours.network_id() && networks.got == theirs.network_id())
+    );
     assert!(error.to_string().contains(&theirs.network_id().to_string()));
 
     let friend = server(wire::encode(&ours)).await;

@@ -1,0 +1,261 @@
+//! `votenode` without a command: runs a node until it is told to end.
+
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+use votenode_p2p::Limits;
+
+use super::exit::{Exit, Failure};
+use crate::chain::network::Network;
+use crate::config::{self, LogFormat, Settings};
+use crate::control::{self, Exporter};
+use crate::datadir::{DataDir, DataPaths};
+use crate::export::{ChainWriter, stored_blocks};
+use crate::genesis;
+use crate::join::{GenesisQuery, JoinError, fetch_genesis};
+use crate::node::handle::NodeHandle;
+use crate::node::mempool::MempoolLimits;
+use crate::node::shell::{self, EndError, Options, StartError};
+use crate::store::{Reader, StoreConfig};
+use crate::wire;
+
+/// How long a bootstrap node is asked for the genesis, where there is no other way to know the network.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Runs a node.
+pub fn run(settings: Settings) -> Result<(), Failure> {
+    start_log(&settings);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
+    runtime.block_on(serve(settings))
+}
+
+/// Logs go to stderr, results to stdout.
+fn start_log(settings: &Settings) {
+    let filter = tracing_subscriber::EnvFilter::new(&settings.log);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    // Set already only when a test runs several nodes in one process.
+    let _ = match settings.log_format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+async fn serve(settings: Settings) -> Result<(), Failure> {
+    let dir = DataDir::open(&settings.data_dir)?;
+    let network = Arc::new(settle_network(&settings, &dir).await?);
+    let trial = genesis::is_lan(&network.id());
+    info!(
+        network = %network.id(),
+        name = %network.name,
+        data_dir = %settings.data_dir.display(),
+        "votenode {}",
+        env!("CARGO_PKG_VERSION")
+    );
+    if trial {
+        warn!(
+            "this is the network for trials that every votenode knows: anyone may register as often as they like. \
+             Make one for a real election with: votenode network new"
+        );
+    }
+    if !network.finalises() {
+        info!(
+            "nobody finalises in this network: results stay provisional, {} blocks stand in for a final one",
+            network.confirmations
+        );
+    }
+    let paths = dir.paths().clone();
+    let mut node = shell::start(Options {
+        network: Arc::clone(&network),
+        trial,
+        dir,
+        store: StoreConfig {
+            cache_bytes: settings.store_cache_bytes,
+            ..StoreConfig::default()
+        },
+        mempool: MempoolLimits {
+            max_transactions: settings.mempool_transactions,
+            max_bytes: usize::try_from(settings.mempool_bytes).unwrap_or(usize::MAX),
+        },
+        mine: settings.mine,
+        listen: settings.listen.clone(),
+        external: settings.external_addresses.clone(),
+        bootstrap: settings.bootstrap.clone(),
+        mdns: settings.mdns,
+        limits: Limits {
+            max_inbound: settings.max_inbound_peers,
+            max_outbound: settings.max_outbound_peers,
+            ..Limits::default()
+        },
+    })
+    .await?;
+    let handle = node.handle().clone();
+    for address in node.listening() {
+        info!("listening on {address}/p2p/{}", node.peer());
+    }
+    let control = control::serve(
+        &paths.control_socket(),
+        handle.clone(),
+        exporter(Arc::clone(&network), handle.reader().clone()),
+    )
+    .map_err(Failure::failed)?;
+    let signals = tokio::spawn(end_on_signal(handle));
+    let ended = node.ended().await;
+    signals.abort();
+    drop(control);
+    ended.map_err(Failure::from)
+}
+
+/// Which network this node belongs to: what the operator says, what the data directory holds, what a bootstrap node
+/// answers, or the network for trials, in this order. What the data directory holds is never changed.
+async fn settle_network(settings: &Settings, paths: &DataPaths) -> Result<Network, Failure> {
+    let stored = match paths.genesis().exists() {
+        true => Some(genesis::read(&paths.genesis()).map_err(Failure::usage)?),
+        false => None,
+    };
+    let pin = match &settings.network {
+        None => None,
+        Some(config::Network::Id(id)) => Some(*id),
+        Some(config::Network::File(path)) => {
+            let named = genesis::read(path).map_err(Failure::usage)?;
+            let id = named.network_id();
+            return match stored {
+                Some(stored) if stored.network_id() != id => {
+                    Err(other_network(paths, &stored.network_id(), &id))
+                }
+                _ => keep(paths, named),
+            };
+        }
+    };
+    match (stored, pin) {
+        (Some(stored), Some(pin)) if stored.network_id() != pin => {
+            Err(other_network(paths, &stored.network_id(), &pin))
+        }
+        (Some(stored), _) => Network::new(stored).map_err(Failure::usage),
+        (None, Some(pin)) if genesis::is_lan(&pin) => keep(paths, genesis::lan()),
+        (None, None) if settings.bootstrap.is_empty() => keep(paths, genesis::lan()),
+        (None, pin) => {
+            info!("asking for the genesis of the network");
+            let fetched = fetch_genesis(GenesisQuery {
+                bootstrap: settings.bootstrap.clone(),
+                pin,
+                // Anyone may be on the local network: asked only where the answer is pinned.
+                mdns: settings.mdns && pin.is_some(),
+                timeout: JOIN_TIMEOUT,
+            })
+            .await?;
+            info!(network = %fetched.network_id(), name = %fetched.name, "got the genesis");
+            if pin.is_none() {
+                warn!(
+                    "the network is the one that the bootstrap node named. Compare its id with the organisers' before \
+                     you rely on it: {}",
+                    fetched.network_id()
+                );
+            }
+            keep(paths, fetched)
+        }
+    }
+}
+
+fn other_network(
+    paths: &DataPaths,
+    have: &crate::chain::genesis::NetworkId,
+    want: &crate::chain::genesis::NetworkId,
+) -> Failure {
+    Failure::new(
+        Exit::WrongNetwork,
+        format!(
+            "the data directory {} belongs to network {have}, and {want} is asked for; name another directory with \
+             --data-dir",
+            paths.root().display()
+        ),
+    )
+}
+
+/// Writes the genesis into the data directory, where it is found at the next start.
+fn keep(paths: &DataPaths, genesis: crate::chain::genesis::Genesis) -> Result<Network, Failure> {
+    let path = paths.genesis();
+    if !path.exists() {
+        paths
+            .replace(&path, &wire::encode(&genesis))
+            .map_err(|error| Failure::file("write", &path, &error))?;
+    }
+    Network::new(genesis).map_err(Failure::usage)
+}
+
+/// Streams the chain for `votenode export` and `votenode audit`, which cannot open a database that is in use.
+fn exporter(network: Arc<Network>, reader: Reader) -> Exporter {
+    Arc::new(move |output| {
+        let mut writer = ChainWriter::new(output, network.genesis(), network.genesis_block())?;
+        for block in stored_blocks(reader.snapshot()) {
+            writer.block(block.map_err(io::Error::other)?.block)?;
+        }
+        writer.finish().map(drop)
+    })
+}
+
+/// Ctrl-C and SIGTERM end the node in order; a second one ends it at once.
+async fn end_on_signal(handle: NodeHandle) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return error!("signals cannot be received; end the node with: votenode stop");
+    };
+    let mut next = async || {
+        tokio::select! {
+            _ = interrupt.recv() => {},
+            _ = terminate.recv() => {},
+        }
+    };
+    next().await;
+    info!("ending; once more to end at once");
+    tokio::spawn(async move { handle.shutdown().await });
+    next().await;
+    std::process::exit(Exit::Interrupted.code().into());
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Open(error) => error.into(),
+            StartError::Store(error) => error.into(),
+            StartError::Network(error @ votenode_p2p::Error::Listen { .. }) => Self::new(
+                Exit::Port,
+                format!(
+                    "{error}. Another node may be running here; give this one other addresses, for example \
+                     --listen /ip4/0.0.0.0/tcp/0"
+                ),
+            ),
+            other => Self::failed(other),
+        }
+    }
+}
+
+impl From<JoinError> for Failure {
+    fn from(error: JoinError) -> Self {
+        let exit = match &error {
+            JoinError::OtherNetwork { .. } => Exit::WrongNetwork,
+            JoinError::NobodyToAsk => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<EndError> for Failure {
+    fn from(error: EndError) -> Self {
+        match error {
+            EndError::Close(error) => error.into(),
+            EndError::Panicked => Self::failed(error),
+        }
+    }
+}
