@@ -5,11 +5,11 @@
 //! others is on its disk. Randomness, clocks, signatures' verification and nonces come in from outside, so that the
 //! same machine runs under the [`shell`] and in a simulation.
 //!
-//! - [`ingest`]: transactions, from arrival to mempool
-//! - [`blocks`]: blocks, from header to ready body
-//! - [`advance`]: the best chain: validation, commit, reorganisation
-//! - [`sync`]: comparing notes with peers
-//! - [`mining`]: templates, leases, mining states
+//! - `ingest`: transactions, from arrival to mempool
+//! - `blocks`: blocks, from header to ready body
+//! - `advance`: the best chain: validation, commit, reorganisation
+//! - `sync`: comparing notes with peers
+//! - `mining`: templates, leases, mining states
 //! - [`serve`]: answers from snapshots, on other threads
 //! - [`shell`]: threads, tasks and channels around all of it
 

@@ -4,12 +4,12 @@
 //! |---|---|---|
 //! | node thread | a thread of its own | the state machine, the store's only writer |
 //! | network | a tokio task of the `p2p` package | sockets, gossip, discovery |
-//! | [`pump`] | a tokio task | turns network events into inputs, requests into answers |
+//! | `pump` | a tokio task | turns network events into inputs, requests into answers |
 //! | verification | a rayon pool | signatures and proofs |
 //! | miner | a thread of its own | nonces |
 //! | commands | a tokio task | HTTP and the control socket ask through a [`NodeHandle`] |
 //!
-//! Inputs go through one bounded queue ([`super::queue`]). Nothing that talks to peers ever waits for the node thread;
+//! Inputs go through one bounded queue (`queue`). Nothing that talks to peers ever waits for the node thread;
 //! the node thread itself waits only for the disk, and for a moment when the network task is behind.
 
 mod commands;
