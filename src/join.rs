@@ -15,7 +15,7 @@ use votenode_p2p::{
 
 use crate::chain::genesis::{Genesis, GenesisError, NetworkId};
 use crate::protocol::genesis::{MAX_REPLY_BYTES, MAX_REQUEST_BYTES};
-use crate::protocol::names::{GENESIS_PROTOCOL, IDENTIFY_PROTOCOL};
+use crate::protocol::names::{GENESIS_PROTOCOL, IDENTIFY_PROTOCOL, NEWCOMER_PROTOCOL};
 use crate::wire::{self, DecodeError};
 
 /// Most peers asked before giving up on those that have not answered.
@@ -104,11 +104,14 @@ pub async fn fetch_genesis(query: GenesisQuery) -> Result<Genesis, JoinError> {
         identify_protocol: IDENTIFY_PROTOCOL.into(),
         agent: concat!("votenode-newcomer/", env!("CARGO_PKG_VERSION")).into(),
         required_protocols: vec![GENESIS_PROTOCOL.into()],
-        protocols: vec![ProtocolConfig::new(
-            GENESIS_PROTOCOL,
-            MAX_REQUEST_BYTES,
-            MAX_REPLY_BYTES,
-        )],
+        protocols: vec![
+            ProtocolConfig {
+                serve: false,
+                ..ProtocolConfig::new(GENESIS_PROTOCOL, MAX_REQUEST_BYTES, MAX_REPLY_BYTES)
+            },
+            // Nodes let go of whoever is not of their network; a newcomer cannot know it yet.
+            ProtocolConfig::new(NEWCOMER_PROTOCOL, 0, 0),
+        ],
         ..Config::default()
     };
     let (handle, events) = votenode_p2p::spawn(Keypair::generate(), config).await?;

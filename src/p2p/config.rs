@@ -49,6 +49,11 @@ pub struct Config {
     /// Protocols a peer must list in identify. Whoever lacks one is foreign: reported, let go, and left alone for
     /// [`Config::foreign_hold`].
     pub required_protocols: Vec<String>,
+    /// A peer that lacks a required protocol but lists one of these is a guest: someone who has yet to learn what he
+    /// needs in order to belong. It may ask for [`Config::guest_time`], and is then disconnected without being held off.
+    pub guest_protocols: Vec<String>,
+    /// How long a guest may stay.
+    pub guest_time: Duration,
     /// How long a foreign or misbehaving peer is neither dialled nor let in.
     pub foreign_hold: Duration,
     /// Gossip topics this node may join or publish to; there are no others.
@@ -80,6 +85,8 @@ impl Default for Config {
             identify_protocol: "/p2p-service/1".into(),
             agent: concat!("votenode-p2p/", env!("CARGO_PKG_VERSION")).into(),
             required_protocols: Vec::new(),
+            guest_protocols: Vec::new(),
+            guest_time: Duration::from_secs(15),
             foreign_hold: Duration::from_secs(600),
             topics: Vec::new(),
             protocols: Vec::new(),

@@ -6,6 +6,9 @@ use crate::chain::transaction::Kind;
 /// The one protocol that needs no network: a newcomer asks for the genesis.
 pub const GENESIS_PROTOCOL: &str = "/votenode/genesis/1";
 
+/// What a newcomer lists who has yet to learn which network it is; nothing is ever asked over it.
+pub const NEWCOMER_PROTOCOL: &str = "/votenode/newcomer/1";
+
 /// Gossip topics. Each kind of transaction has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {

@@ -10,8 +10,8 @@ use crate::chain::block::CompactBlock;
 use crate::protocol::finality::FinalityGossip;
 use crate::protocol::gossip::{MiningState, TransactionBatch};
 use crate::protocol::names::{
-    GENESIS_PROTOCOL, IDENTIFY_PROTOCOL, Topic, kademlia_protocol, member_protocol,
-    submit_protocol, sync_protocol,
+    GENESIS_PROTOCOL, IDENTIFY_PROTOCOL, NEWCOMER_PROTOCOL, Topic, kademlia_protocol,
+    member_protocol, submit_protocol, sync_protocol,
 };
 use crate::protocol::{genesis, submit, sync};
 use crate::store::{Snapshot, StoreError};
@@ -102,6 +102,7 @@ pub(super) fn p2p(options: &Options, snapshot: &Snapshot) -> Result<Config, Stor
         identify_protocol: IDENTIFY_PROTOCOL.into(),
         agent: concat!("votenode/", env!("CARGO_PKG_VERSION")).into(),
         required_protocols: vec![member_protocol(&id)],
+        guest_protocols: vec![NEWCOMER_PROTOCOL.into()],
         topics,
         protocols,
         limits: options.limits.clone(),

@@ -66,6 +66,8 @@ struct Peer {
     connections: HashMap<ConnectionId, Connection>,
     since: Instant,
     identity: Option<Identity>,
+    /// When a guest is shown out.
+    guest_until: Option<Instant>,
     rtt_ms: Option<u64>,
 }
 

@@ -88,6 +88,7 @@ impl Service {
             connections: HashMap::new(),
             since: now,
             identity: None,
+            guest_until: None,
             rtt_ms: None,
         });
         let connection = Connection {

@@ -145,6 +145,15 @@ impl Service {
             .iter()
             .find(|name| !offers(name));
         if let Some(missing) = missing.cloned() {
+            if self.config.guest_protocols.iter().any(offers) {
+                if let Some(entry) = self.peers.get_mut(&peer) {
+                    let guest_time = self.config.guest_time;
+                    entry
+                        .guest_until
+                        .get_or_insert_with(|| Instant::now() + guest_time);
+                }
+                return;
+            }
             self.let_go(peer);
             self.events.notice(Event::Foreign {
                 peer,

@@ -69,6 +69,15 @@ impl Service {
         for peer in self.peers.keys().copied().collect::<Vec<_>>() {
             self.judge(peer);
         }
+        let overstayed: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.guest_until.is_some_and(|until| until <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for peer in overstayed {
+            self.drop_peer(peer);
+        }
         // Requests whose exchange ended without the consumer's answer.
         self.waiting.retain(|_, waiting| !waiting.reply.is_closed());
     }
