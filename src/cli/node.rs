@@ -36,7 +36,15 @@ pub fn run(settings: Settings) -> Result<(), Failure> {
 
 /// Logs go to stderr, results to stdout.
 fn start_log(settings: &Settings) {
-    let filter = tracing_subscriber::EnvFilter::new(&settings.log);
+    // A bare level is about this program: what its libraries have to say at that level is for their developers.
+    let filter = match settings.log.parse::<tracing::level_filters::LevelFilter>() {
+        Ok(level) => {
+            let others = level.min(tracing::level_filters::LevelFilter::WARN);
+            format!("{others},votenode={level},votenode_p2p={level}")
+        }
+        Err(_) => settings.log.clone(),
+    };
+    let filter = tracing_subscriber::EnvFilter::new(filter);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -195,7 +195,7 @@ impl Pump {
                 warn!(%addr, %error, retry_in_s = retry_in.as_secs(), "cannot reach a bootstrap node")
             }
             Event::Warning { text } => warn!("{text}"),
-            Event::Listening { addr } => info!(%addr, "listening"),
+            Event::Listening { addr } => info!("listening on {addr}"),
             Event::ListenStopped { addr } => warn!(%addr, "no longer listening"),
             Event::ExternalAddr { addr, confirmed } => {
                 debug!(%addr, confirmed, "address as seen from outside");
