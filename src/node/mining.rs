@@ -118,11 +118,12 @@ impl Mining {
         }
     }
 
-    /// What the others say, most recent first.
-    pub(super) fn others(&self) -> Vec<MinerStatus> {
+    /// What the others say of blocks above this height, most recent first: what they said before is history.
+    pub(super) fn others(&self, tip_height: u64) -> Vec<MinerStatus> {
         let mut states: Vec<MinerStatus> = self
             .others
             .values()
+            .filter(|heard| heard.state.height > tip_height)
             .map(|heard| {
                 let mut counts = KindCounts::default();
                 for (count, said) in counts.0.iter_mut().zip(heard.state.counts.iter()) {

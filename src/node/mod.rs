@@ -423,7 +423,7 @@ impl Node {
                 full: self.mempool.is_full(),
             },
             mining,
-            mining_states: self.mining.others(),
+            mining_states: self.mining.others(tip.height),
             clock_offset_ms: self.clock_offset_ms(),
             disk_full: self.disk_full,
             competing: self.competing,
