@@ -125,14 +125,14 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
 /// answers, or the network for trials, in this order. What the data directory holds is never changed.
 async fn settle_network(settings: &Settings, paths: &DataPaths) -> Result<Network, Failure> {
     let stored = match paths.genesis().exists() {
-        true => Some(genesis::read(&paths.genesis()).map_err(Failure::usage)?),
+        true => Some(super::network::read(&paths.genesis())?),
         false => None,
     };
     let pin = match &settings.network {
         None => None,
         Some(config::Network::Id(id)) => Some(*id),
         Some(config::Network::File(path)) => {
-            let named = genesis::read(path).map_err(Failure::usage)?;
+            let named = super::network::read(path)?;
             let id = named.network_id();
             return match stored {
                 Some(stored) if stored.network_id() != id => {
