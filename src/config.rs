@@ -83,7 +83,7 @@ pub struct Layer {
     /// Most transactions that wait for a block [default: 200000]
     #[arg(long, env = "VOTENODE_MEMPOOL_TRANSACTIONS", value_name = "N", value_parser = clap::value_parser!(u32).range(1_000..=10_000_000), help_heading = "Limits")]
     pub mempool_transactions: Option<u32>,
-    /// Most memory of waiting transactions, in MiB of their encoding [default: 128]
+    /// Most memory of waiting transactions, in MiB of their encoding [default: 64]
     #[arg(long, env = "VOTENODE_MEMPOOL_MIB", value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=16_384), help_heading = "Limits")]
     pub mempool_mib: Option<u32>,
     /// Memory of the store's cache, in MiB [default: 64]
@@ -295,7 +295,7 @@ impl Settings {
             }
         }
         let log = layer.log.unwrap_or_else(|| "info".to_owned());
-        if let Err(error) = log.parse::<tracing_subscriber::filter::Targets>() {
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log) {
             return Err(ConfigError::Rule {
                 setting: "log",
                 rule: format!(
@@ -353,7 +353,7 @@ impl Settings {
                 200_000,
                 1_000..=10_000_000,
             )? as usize,
-            mempool_bytes: u64::from(bounded("mempool_mib", layer.mempool_mib, 128, 1..=16_384)?)
+            mempool_bytes: u64::from(bounded("mempool_mib", layer.mempool_mib, 64, 1..=16_384)?)
                 << 20,
             store_cache_bytes: (bounded("store_cache_mib", layer.store_cache_mib, 64, 8..=65_536)?
                 as usize)

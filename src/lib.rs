@@ -56,6 +56,7 @@ pub mod crypto;
 pub mod datadir;
 pub mod export;
 pub mod genesis;
+pub mod http;
 pub mod import;
 pub mod invite;
 pub mod join;

@@ -2,16 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use votenode::cli::args::Arguments;
-use votenode::cli::{self, Exit};
-
 fn main() -> ExitCode {
-    match cli::run(Arguments::parse()) {
-        Ok(()) => Exit::Done.into(),
-        Err(failure) => {
-            eprintln!("votenode: {failure}");
-            failure.exit.into()
-        }
-    }
+    votenode::cli::main().into()
 }

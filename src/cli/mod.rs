@@ -13,7 +13,11 @@ mod network;
 mod node;
 mod output;
 
+use std::io::Write as _;
+
 use args::{Arguments, Command};
+use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue};
 
 use crate::config::{ConfigError, Directories, FileError, Layer, Settings};
 use crate::datadir::DataPaths;
@@ -28,6 +32,41 @@ impl From<ConfigError> for Failure {
             _ => Self::usage(error.to_string().trim_end()),
         }
     }
+}
+
+/// Reads the command line and does what it asks for; failures are printed on stderr.
+pub fn main() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return unparsed(&error),
+    };
+    match run(arguments) {
+        Ok(()) => Exit::Done,
+        Err(failure) => {
+            // stderr may be closed; the exit code says it too.
+            let _ = writeln!(std::io::stderr(), "votenode: {failure}");
+            failure.exit
+        }
+    }
+}
+
+/// Help and versions are results, everything else is a mistake. One in a variable would otherwise be blamed on a flag.
+fn unparsed(error: &clap::Error) -> Exit {
+    let _ = error.print();
+    if !error.use_stderr() {
+        return Exit::Done;
+    }
+    if let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
+        && let Some(flag) = flag.split([' ', '=']).next()
+        && let Some(name) = flag.strip_prefix("--")
+        && let variable = format!("VOTENODE_{}", name.replace('-', "_").to_uppercase())
+        && std::env::var_os(&variable).is_some()
+        && !std::env::args().any(|given| given.split('=').next() == Some(flag))
+    {
+        let hint = format!("\nThe value comes from the environment variable {variable}.");
+        let _ = writeln!(std::io::stderr(), "{hint}");
+    }
+    Exit::Usage
 }
 
 /// Does what the arguments ask for; without a command, runs a node.

@@ -1,6 +1,7 @@
 //! `votenode` without a command: runs a node until it is told to end.
 
 use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,17 +9,19 @@ use tracing::{error, info, warn};
 use votenode_p2p::Limits;
 
 use super::exit::{Exit, Failure};
+use crate::chain::genesis::Genesis;
 use crate::chain::network::Network;
 use crate::config::{self, LogFormat, Settings};
 use crate::control::{self, Exporter};
 use crate::datadir::{DataDir, DataPaths};
 use crate::export::{ChainWriter, stored_blocks};
 use crate::genesis;
+use crate::http;
 use crate::join::{GenesisQuery, JoinError, fetch_genesis};
 use crate::node::handle::NodeHandle;
 use crate::node::mempool::MempoolLimits;
 use crate::node::shell::{self, EndError, Options, StartError};
-use crate::store::{Reader, StoreConfig};
+use crate::store::{Expect, OpenError, Reader, Store, StoreConfig};
 use crate::wire;
 
 /// How long a bootstrap node is asked for the genesis, where there is no other way to know the network.
@@ -58,6 +61,11 @@ fn start_log(settings: &Settings) {
 
 async fn serve(settings: Settings) -> Result<(), Failure> {
     let dir = DataDir::open(&settings.data_dir)?;
+    // Taken before anything else starts, so that a port in use leaves nothing half done.
+    let http = match settings.http {
+        Some(address) => Some(http::Listener::bind(address)?),
+        None => None,
+    };
     let network = Arc::new(settle_network(&settings, &dir).await?);
     let trial = genesis::is_lan(&network.id());
     info!(
@@ -114,20 +122,92 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         exporter(Arc::clone(&network), handle.reader().clone()),
     )
     .map_err(Failure::failed)?;
+    let http = match http {
+        Some(listener) => Some(serve_http(listener, &settings, &handle, &paths)?),
+        None => None,
+    };
     let signals = tokio::spawn(end_on_signal(handle));
     let ended = node.ended().await;
     signals.abort();
-    drop(control);
+    drop((control, http));
     ended.map_err(Failure::from)
+}
+
+/// HTTP while the node runs, and the file that tells where it is.
+struct HttpService {
+    _server: http::Server,
+    address_file: PathBuf,
+}
+
+impl Drop for HttpService {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.address_file);
+    }
+}
+
+fn serve_http(
+    listener: http::Listener,
+    settings: &Settings,
+    node: &NodeHandle,
+    paths: &DataPaths,
+) -> Result<HttpService, Failure> {
+    let address = listener.address();
+    let address_file = paths.http_address();
+    paths
+        .replace(&address_file, address.to_string().as_bytes())
+        .map_err(|error| Failure::file("write", &address_file, &error))?;
+    if !address.ip().is_loopback() {
+        warn!(
+            "other machines can reach HTTP: they can read what is public anyway and hand in signed transactions"
+        );
+    }
+    let server = listener.serve(node.clone(), settings.http_hosts.clone())?;
+    info!("to be looked at in a browser: http://{address}/");
+    Ok(HttpService {
+        _server: server,
+        address_file,
+    })
+}
+
+impl From<http::BindError> for Failure {
+    fn from(error: http::BindError) -> Self {
+        Self::new(Exit::Port, error)
+    }
+}
+
+/// The genesis that a data directory belongs to: the copy beside the database, or the one in it.
+fn stored_genesis(dir: &DataDir) -> Result<Option<Genesis>, Failure> {
+    let path = dir.genesis();
+    if path.exists() {
+        return genesis::read(&path).map(Some).map_err(|error| {
+            Failure::new(
+                Exit::Corrupt,
+                format!(
+                    "{}: {error}. Move the file away and start again: it is made anew from the database",
+                    path.display()
+                ),
+            )
+        });
+    }
+    let config = StoreConfig {
+        check_on_open: false,
+        ..StoreConfig::default()
+    };
+    match Store::open(dir, Expect::Any, config) {
+        Ok(store) => {
+            let genesis = store.snapshot().network().genesis().clone();
+            store.close()?;
+            Ok(Some(genesis))
+        }
+        Err(OpenError::Empty { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Which network this node belongs to: what the operator says, what the data directory holds, what a bootstrap node
 /// answers, or the network for trials, in this order. What the data directory holds is never changed.
-async fn settle_network(settings: &Settings, paths: &DataPaths) -> Result<Network, Failure> {
-    let stored = match paths.genesis().exists() {
-        true => Some(super::network::read(&paths.genesis())?),
-        false => None,
-    };
+async fn settle_network(settings: &Settings, paths: &DataDir) -> Result<Network, Failure> {
+    let stored = stored_genesis(paths)?;
     let pin = match &settings.network {
         None => None,
         Some(config::Network::Id(id)) => Some(*id),
@@ -146,7 +226,7 @@ async fn settle_network(settings: &Settings, paths: &DataPaths) -> Result<Networ
         (Some(stored), Some(pin)) if stored.network_id() != pin => {
             Err(other_network(paths, &stored.network_id(), &pin))
         }
-        (Some(stored), _) => Network::new(stored).map_err(Failure::usage),
+        (Some(stored), _) => keep(paths, stored),
         (None, Some(pin)) if genesis::is_lan(&pin) => keep(paths, genesis::lan()),
         (None, None) if settings.bootstrap.is_empty() => keep(paths, genesis::lan()),
         (None, pin) => {
@@ -188,7 +268,7 @@ fn other_network(
 }
 
 /// Writes the genesis into the data directory, where it is found at the next start.
-fn keep(paths: &DataPaths, genesis: crate::chain::genesis::Genesis) -> Result<Network, Failure> {
+fn keep(paths: &DataPaths, genesis: Genesis) -> Result<Network, Failure> {
     let path = paths.genesis();
     if !path.exists() {
         paths

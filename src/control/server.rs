@@ -17,8 +17,7 @@ use votenode_p2p::PeerId;
 
 use super::{MAX_CHUNK_BYTES, MAX_REQUEST_BYTES, Reply, Request};
 use crate::chain::transaction::Transaction;
-use crate::node::handle::{CommandError, MAX_SUBMISSION, NodeHandle, PeerView};
-use crate::protocol::submit::Outcome;
+use crate::node::handle::{CommandError, MAX_SUBMISSION, NodeHandle, OutcomeView, PeerView};
 use crate::protocol::transaction_file::from_hex;
 use crate::wire::{self, Message as _};
 
@@ -163,8 +162,10 @@ async fn send(write: &mut OwnedWriteHalf, reply: &Reply) -> io::Result<()> {
 }
 
 async fn answer(node: &NodeHandle, request: Request) -> Reply {
-    let result = match request {
-        Request::Status => to_reply(&*node.status()),
+    match request {
+        Request::Status => node
+            .shown_status()
+            .map_or_else(|error| Reply::error("failed", error), Reply::Ok),
         Request::Peers => match node.peers().await {
             Ok(peers) => to_reply(&peers.iter().map(PeerView::from).collect::<Vec<_>>()),
             Err(error) => refused(error),
@@ -185,8 +186,7 @@ async fn answer(node: &NodeHandle, request: Request) -> Reply {
         }
         // Streams are sent by the connection itself.
         Request::Export => Reply::error("bad_request", "an export is a stream"),
-    };
-    result
+    }
 }
 
 fn to_reply(value: &impl serde::Serialize) -> Reply {
@@ -233,21 +233,8 @@ async fn submit(node: &NodeHandle, encoded: &[String]) -> Reply {
         }
     }
     match node.submit(transactions).await {
-        Ok(outcomes) => Reply::Ok(outcomes.iter().map(outcome).collect()),
+        Ok(outcomes) => to_reply(&outcomes.iter().map(OutcomeView::from).collect::<Vec<_>>()),
         Err(error) => refused(error),
-    }
-}
-
-/// What became of a submitted transaction, in JSON.
-fn outcome(outcome: &Outcome) -> serde_json::Value {
-    match outcome {
-        Outcome::Accepted {} => json!({ "outcome": "accepted" }),
-        Outcome::Duplicate {} => json!({ "outcome": "duplicate" }),
-        Outcome::Busy {} => json!({ "outcome": "busy" }),
-        Outcome::Rejected { reason } => json!({
-            "outcome": "rejected",
-            "reason": { "code": reason.code, "message": reason.text.as_str() },
-        }),
     }
 }
 

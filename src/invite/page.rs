@@ -64,12 +64,12 @@ fn slip(page: &mut String, heading: &Heading<'_>, code: &str) -> Result<(), Page
         .map(String::from_utf8_lossy)
         .fold(String::new(), |text, chunk| text + "<i>" + &chunk + "</i>");
     // Writing to a string cannot fail.
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<div><h2>{}</h2><p class=\"group\">Invitation to vote · {}</p><p class=\"code\">{chunks}</p>\
          <p class=\"how\">On your computer, type<br><kbd>ballot register --invitation</kbd><br>\
          and the code above. It works once.</p>\
-         <p class=\"network\">network {}</p></div></article>\n",
+         <p class=\"network\">network {}</p></div></article>",
         escape(heading.network_name),
         escape(heading.group),
         heading.network.short(),

@@ -5,7 +5,7 @@
 //! is an answer of its own and never a wait.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -101,6 +101,15 @@ impl NodeHandle {
     /// The last picture that the node published.
     pub fn status(&self) -> Arc<NodeStatus> {
         self.status.borrow().clone()
+    }
+
+    /// The last picture as it is shown, with the time of asking: at rest the node publishes none for hours.
+    pub fn shown_status(&self) -> serde_json::Result<serde_json::Value> {
+        let mut value = serde_json::to_value(&*self.status())?;
+        if let Ok(since) = SystemTime::now().duration_since(UNIX_EPOCH) {
+            value["now_ms"] = u64::try_from(since.as_millis()).unwrap_or(u64::MAX).into();
+        }
+        Ok(value)
     }
 
     /// Waits until a picture fulfils `condition`; `None` when the node ended before.
@@ -218,6 +227,42 @@ impl From<&PeerInfo> for PeerView {
             topics: info.topics.len(),
             connected_ms: u64::try_from(info.connected_since.elapsed().as_millis())
                 .unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// What became of a submitted transaction, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OutcomeView {
+    /// `accepted`, `duplicate`, `rejected` or `busy`.
+    pub outcome: &'static str,
+    /// Why it was rejected.
+    pub reason: Option<ReasonView>,
+}
+
+/// The rule that a transaction breaks, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReasonView {
+    /// Number of the rule.
+    pub code: u64,
+    /// In words.
+    pub message: String,
+}
+
+impl From<&Outcome> for OutcomeView {
+    fn from(outcome: &Outcome) -> Self {
+        let (outcome, reason) = match outcome {
+            Outcome::Accepted {} => ("accepted", None),
+            Outcome::Duplicate {} => ("duplicate", None),
+            Outcome::Busy {} => ("busy", None),
+            Outcome::Rejected { reason } => ("rejected", Some(reason)),
+        };
+        Self {
+            outcome,
+            reason: reason.map(|reason| ReasonView {
+                code: reason.code,
+                message: reason.text.to_string(),
+            }),
         }
     }
 }

@@ -29,6 +29,8 @@ pub mod serve;
 pub mod shell;
 pub mod status;
 mod sync;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
