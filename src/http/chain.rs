@@ -1,10 +1,11 @@
 //! Blocks of the main chain.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::extract::{Name, Params};
 use super::{ApiError, App};
 use crate::chain::block::{BlockId, Header};
 use crate::store::Snapshot;
@@ -22,7 +23,7 @@ pub struct BlocksPage {
 /// `GET /api/v1/blocks`: newest first.
 pub async fn blocks(
     State(app): State<App>,
-    Query(page): Query<BlocksPage>,
+    Params(page): Params<BlocksPage>,
 ) -> Result<Json<Value>, ApiError> {
     let value = app
         .read(move |snapshot| {
@@ -40,10 +41,7 @@ pub async fn blocks(
 }
 
 /// `GET /api/v1/blocks/{block}`: by height, or by id, which may be off the main chain.
-pub async fn block(
-    State(app): State<App>,
-    Path(name): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+pub async fn block(State(app): State<App>, Name(name): Name) -> Result<Json<Value>, ApiError> {
     let value = app
         .read(move |snapshot| {
             let id = match (name.parse::<u64>(), name.parse::<BlockId>()) {

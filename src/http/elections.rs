@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::extract::{Name, Params};
 use super::{ApiError, App};
 use crate::chain::block::BlockId;
 use crate::chain::election::{Election, ElectionId, Privacy, Secrecy};
@@ -52,7 +53,7 @@ pub struct ElectionsPage {
 /// `GET /api/v1/elections`: newest first.
 pub async fn elections(
     State(app): State<App>,
-    Query(page): Query<ElectionsPage>,
+    Params(page): Params<ElectionsPage>,
 ) -> Result<Json<Value>, ApiError> {
     let now_ms = now_ms();
     let value = app
@@ -70,10 +71,7 @@ pub async fn elections(
 }
 
 /// `GET /api/v1/elections/{id}`
-pub async fn election(
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+pub async fn election(State(app): State<App>, Name(id): Name) -> Result<Json<Value>, ApiError> {
     let id = parse(&id)?;
     let now_ms = now_ms();
     let value = app
@@ -83,10 +81,7 @@ pub async fn election(
 }
 
 /// `GET /api/v1/elections/{id}/results`
-pub async fn results(
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+pub async fn results(State(app): State<App>, Name(id): Name) -> Result<Json<Value>, ApiError> {
     let id = parse(&id)?;
     let now_ms = now_ms();
     let cache = app.results.clone();

@@ -8,6 +8,7 @@
 mod chain;
 mod elections;
 mod error;
+mod extract;
 mod guard;
 mod listener;
 mod metrics;

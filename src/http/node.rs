@@ -1,10 +1,11 @@
 //! What the node is and does: its picture, its peers, who mines what, what waits.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::extract::Params;
 use super::{ApiError, App};
 use crate::chain::transaction::TxId;
 use crate::node::handle::PeerView;
@@ -46,7 +47,7 @@ pub struct MempoolPage {
 /// `GET /api/v1/mempool`
 pub async fn mempool(
     State(app): State<App>,
-    Query(page): Query<MempoolPage>,
+    Params(page): Params<MempoolPage>,
 ) -> Result<Json<Value>, ApiError> {
     let after = match page.after {
         None => TxId::ZERO,

@@ -367,6 +367,11 @@ async fn garbage_is_refused_in_words() {
         ),
         ("/api/v1/mempool?after=1".to_owned(), "/api/v1/mempool", 400),
         ("/api/v1/blocks?limit=x".to_owned(), "/api/v1/blocks", 400),
+        (
+            "/api/v1/blocks/%ff".to_owned(),
+            "/api/v1/blocks/{block}",
+            400,
+        ),
     ] {
         let answer = site.get(&path).await;
         assert_eq!(answer.status, status, "{path}: {}", answer.body);

@@ -2,13 +2,14 @@
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::extract::Name;
 use super::{ApiError, App};
 use crate::chain::election::Ballot;
 use crate::chain::transaction::{Admission, Credential, Payload, Transaction, TxId};
@@ -17,10 +18,7 @@ use crate::protocol::transaction_file::{from_hex, to_hex};
 use crate::wire::{self, Message as _};
 
 /// `GET /api/v1/transactions/{id}`
-pub async fn transaction(
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+pub async fn transaction(State(app): State<App>, Name(id): Name) -> Result<Json<Value>, ApiError> {
     let id: TxId = id
         .parse()
         .map_err(|_| ApiError::BadRequest("a transaction id has 64 hexadecimal digits".into()))?;
