@@ -160,8 +160,8 @@ pub struct NetworkNewArguments {
     /// ':invite' or ':open_elections' to permit only that
     #[arg(long, value_name = "NAME=KEY[:MAY]")]
     pub organiser: Vec<String>,
-    /// A key that takes part in deciding checkpoints: a name, finaliserpub1…, and ':POWER' unless that is 1; may be
-    /// given several times
+    /// A key that will take part in deciding checkpoints, which this release does not do yet: a name, finaliserpub1…,
+    /// and ':POWER' unless that is 1; may be given several times
     #[arg(long, value_name = "NAME=KEY[:POWER]")]
     pub finaliser: Vec<String>,
     /// Leading zero bits of the stamp that registers without an invitation, or 'off' [default: off with organisers, 16

@@ -241,7 +241,10 @@ fn describe(genesis: &Genesis) -> String {
         (
             "finality",
             if genesis.finalises() {
-                format!("by {} finalisers", genesis.finalisers.len())
+                format!(
+                    "none with this release, which decides no checkpoints yet; keys of finalisers: {}",
+                    genesis.finalisers.len()
+                )
             } else {
                 format!(
                     "none: results stay provisional, {} blocks deep",
