@@ -1,13 +1,17 @@
 //! Where an election stands and how it came out, as of a snapshot. Shared by the protocols for clients and by HTTP, so
 //! that everybody is told the same.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use crate::chain::block::BlockId;
 use crate::chain::election::ElectionId;
 use crate::chain::network::Network;
 use crate::chain::schedule;
-use crate::chain::state::{ElectionRecord, View};
+use crate::chain::state::{ElectionRecord, View, ViewError};
 use crate::protocol::submit::{BlockAt, ElectionInfo, ElectionPhase, ElectionResult};
 use crate::store::{Snapshot, StoreError};
-use crate::tally::{self, Counter};
+use crate::tally::{self, Counter, Tally};
 use crate::wire::List;
 
 /// Why there is no result.
@@ -69,34 +73,86 @@ pub fn info(
     })
 }
 
-/// The count of an election as of the snapshot; `None` if it is not on the chain.
-pub fn result(
-    snapshot: &Snapshot,
-    network: &Network,
-    election: &ElectionId,
-    now_ms: u64,
-) -> Result<Option<ElectionResult>, ResultError> {
-    let Some(record) = snapshot.election(election)? else {
-        return Ok(None);
-    };
-    let terms = &record.election.terms;
-    let closing = closing_block(snapshot, network, &record)?;
-    let state = snapshot.state();
-    let mut counter = Counter::new(election, terms)?;
-    // Votes are valid only before the closing block, so that all that the state holds are among its ancestors.
-    state
-        .for_each_vote(election, &mut |_, vote| counter.add(&vote.choices))
-        .map_err(|error| StoreError::Corrupt(error.to_string()))?;
-    let eligible = state
-        .count_voters(&terms.groups, terms.roll_closes_at_ms)
-        .map_err(|error| StoreError::Corrupt(error.to_string()))?;
-    let phase = phase(&record, closing.as_ref(), now_ms);
-    Ok(Some(ElectionResult {
-        election: *election,
-        phase: phase as u8,
-        closing_block: List::new(closing.into_iter().collect()).expect("one at most"),
-        checkpoint: List::new(Vec::new()).expect("none"),
-        eligible,
-        tally: counter.finish(),
-    }))
+/// Counts of elections, kept as long as they hold: a count reads every vote, and many ask for the same one.
+///
+/// One count runs at a time; whoever asks for the same meanwhile waits for it instead of reading the votes again.
+#[derive(Debug, Default)]
+pub struct Tallies(Mutex<VecDeque<Counted>>);
+
+/// Elections whose counts are kept; whichever was counted longest ago goes first.
+const MAX_COUNTED: usize = 32;
+
+#[derive(Debug)]
+struct Counted {
+    election: ElectionId,
+    /// The block as of which it holds: the closing block once there is one, else the tip.
+    as_of: BlockId,
+    tally: Tally,
+    eligible: u64,
+}
+
+impl Tallies {
+    /// The result of an election as of the snapshot; `None` if it is not on the chain.
+    pub fn result(
+        &self,
+        snapshot: &Snapshot,
+        network: &Network,
+        election: &ElectionId,
+        now_ms: u64,
+    ) -> Result<Option<ElectionResult>, ResultError> {
+        let Some(record) = snapshot.election(election)? else {
+            return Ok(None);
+        };
+        let closing = closing_block(snapshot, network, &record)?;
+        let as_of = closing
+            .as_ref()
+            .map_or_else(|| snapshot.tip().id, |block| block.id);
+        let (tally, eligible) = self.count(snapshot, &record, as_of)?;
+        Ok(Some(ElectionResult {
+            election: *election,
+            phase: phase(&record, closing.as_ref(), now_ms) as u8,
+            closing_block: List::new(closing.into_iter().collect()).expect("one at most"),
+            checkpoint: List::new(Vec::new()).expect("none"),
+            eligible,
+            tally,
+        }))
+    }
+
+    fn count(
+        &self,
+        snapshot: &Snapshot,
+        record: &ElectionRecord,
+        as_of: BlockId,
+    ) -> Result<(Tally, u64), ResultError> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counted) = kept
+            .iter()
+            .find(|counted| counted.election == record.id && counted.as_of == as_of)
+        {
+            return Ok((counted.tally.clone(), counted.eligible));
+        }
+        let terms = &record.election.terms;
+        let state = snapshot.state();
+        let mut counter = Counter::new(&record.id, terms)?;
+        // Votes are valid only before the closing block, so that all that the state holds are among its ancestors.
+        let failed = |error: ViewError| StoreError::Corrupt(error.to_string());
+        state
+            .for_each_vote(&record.id, &mut |_, vote| counter.add(&vote.choices))
+            .map_err(failed)?;
+        let eligible = state
+            .count_voters(&terms.groups, terms.roll_closes_at_ms)
+            .map_err(failed)?;
+        let tally = counter.finish();
+        kept.retain(|counted| counted.election != record.id);
+        if kept.len() == MAX_COUNTED {
+            kept.pop_front();
+        }
+        kept.push_back(Counted {
+            election: record.id,
+            as_of,
+            tally: tally.clone(),
+            eligible,
+        });
+        Ok((tally, eligible))
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::chain::network::Network;
 use crate::node::DropLog;
+use crate::node::results::Tallies;
 use crate::store::Reader;
 
 /// What answers are made from. Cheap to clone.
@@ -16,6 +17,7 @@ pub struct Server {
     network: Arc<Network>,
     reader: Reader,
     dropped: Arc<DropLog>,
+    tallies: Arc<Tallies>,
 }
 
 impl Server {
@@ -25,6 +27,7 @@ impl Server {
             network,
             reader,
             dropped,
+            tallies: Arc::default(),
         }
     }
 }

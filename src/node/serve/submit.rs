@@ -63,7 +63,9 @@ impl Server {
                 }
             }
             Request::Result { election } => {
-                let result = results::result(snapshot, &self.network, election, now_ms)?;
+                let result = self
+                    .tallies
+                    .result(snapshot, &self.network, election, now_ms)?;
                 Reply::Result {
                     result: list(result.into_iter().collect()),
                 }

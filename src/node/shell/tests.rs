@@ -146,7 +146,8 @@ async fn three_nodes_hold_an_election() {
     for node in &nodes {
         until(node, "counted", |_| {
             let snapshot = node.handle().reader().snapshot();
-            let result = results::result(&snapshot, &network, &election, u64::MAX)
+            let result = results::Tallies::default()
+                .result(&snapshot, &network, &election, u64::MAX)
                 .unwrap()
                 .unwrap();
             result.phase == crate::protocol::submit::ElectionPhase::Provisional as u8
@@ -156,7 +157,8 @@ async fn three_nodes_hold_an_election() {
     let mut tallies = BTreeSet::new();
     for node in &nodes {
         let snapshot = node.handle().reader().snapshot();
-        let result = results::result(&snapshot, &network, &election, u64::MAX)
+        let result = results::Tallies::default()
+            .result(&snapshot, &network, &election, u64::MAX)
             .unwrap()
             .unwrap();
         tallies.insert(result.tally.totals.to_vec());
