@@ -1,7 +1,6 @@
 //! Elections and their results.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -20,28 +19,6 @@ use crate::store::Snapshot;
 
 /// Most elections in a list.
 const MAX_ELECTIONS: usize = 100;
-/// Results kept. A count reads every vote, and pages ask every other second.
-const MAX_RESULTS: usize = 64;
-
-/// Counts as of a tip: whoever asks again before the next block gets the same one.
-#[derive(Debug, Default)]
-pub struct ResultCache(Mutex<HashMap<ElectionId, (BlockId, Arc<ElectionResult>)>>);
-
-impl ResultCache {
-    fn get(&self, election: &ElectionId, tip: &BlockId) -> Option<Arc<ElectionResult>> {
-        let results = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (as_of, result) = results.get(election)?;
-        (as_of == tip).then(|| result.clone())
-    }
-
-    fn insert(&self, tip: BlockId, result: Arc<ElectionResult>) {
-        let mut results = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if results.len() >= MAX_RESULTS {
-            results.clear();
-        }
-        results.insert(result.election, (tip, result));
-    }
-}
 
 /// Which page of the elections.
 #[derive(Deserialize)]
@@ -84,23 +61,15 @@ pub async fn election(State(app): State<App>, Name(id): Name) -> Result<Json<Val
 pub async fn results(State(app): State<App>, Name(id): Name) -> Result<Json<Value>, ApiError> {
     let id = parse(&id)?;
     let now_ms = now_ms();
-    let cache = app.results.clone();
+    let tallies = app.tallies.clone();
     let value = app
         .read(move |snapshot| {
             let record = find(snapshot, &id)?;
             let network = snapshot.network();
             let tip = snapshot.tip().id;
-            let result = match cache.get(&id, &tip) {
-                Some(result) => result,
-                None => {
-                    let result = results::result(snapshot, network, &id, now_ms)?
-                        .ok_or(ApiError::NotFound(UNKNOWN))?;
-                    let result = Arc::new(result);
-                    cache.insert(tip, result.clone());
-                    result
-                }
-            };
-            // The clock goes on while the tip stays.
+            let result = tallies
+                .result(snapshot, network, &id, now_ms)?
+                .ok_or(ApiError::NotFound(UNKNOWN))?;
             let phase = results::phase(&record, result.closing_block.first(), now_ms);
             Ok(told(
                 network.genesis(),

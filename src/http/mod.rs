@@ -29,8 +29,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::node::handle::NodeHandle;
+use crate::node::results::Tallies;
 use crate::store::Snapshot;
-use elections::ResultCache;
 pub use error::ApiError;
 use guard::Guard;
 use listener::Limited;
@@ -107,7 +107,7 @@ impl Listener {
 struct App {
     node: NodeHandle,
     reads: Arc<Semaphore>,
-    results: Arc<ResultCache>,
+    tallies: Arc<Tallies>,
 }
 
 impl App {
@@ -115,7 +115,7 @@ impl App {
         Self {
             node,
             reads: Arc::new(Semaphore::new(MAX_READS)),
-            results: Arc::default(),
+            tallies: Arc::default(),
         }
     }
 
