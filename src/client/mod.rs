@@ -6,6 +6,7 @@
 //! the program over it: the voter's files, what is typed and what is shown. The module knows `protocol` and the
 //! peer-to-peer package; it must not know a node's insides or its store.
 
+pub mod answers;
 pub mod command;
 pub mod driver;
 pub mod election_file;

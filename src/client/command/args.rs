@@ -8,6 +8,7 @@ use votenode_p2p::Multiaddr;
 
 use crate::client::exit;
 use crate::client::time::{TimeError, parse_duration};
+use crate::config::{Address, ValueError};
 
 /// Register, open elections, vote and see results, with no server.
 ///
@@ -66,6 +67,7 @@ pub struct Global {
         env = "VOTENODE_BOOTSTRAP",
         value_name = "ADDR",
         value_delimiter = ',',
+        value_parser = address,
         help_heading = "Network"
     )]
     pub bootstrap: Vec<Multiaddr>,
@@ -79,6 +81,7 @@ pub struct Global {
         env = "VOTENODE_BALLOT_LISTEN",
         value_name = "ADDR",
         value_delimiter = ',',
+        value_parser = address,
         help_heading = "Network"
     )]
     pub listen: Vec<Multiaddr>,
@@ -127,6 +130,10 @@ pub enum Until {
     Final,
 }
 
+fn address(text: &str) -> Result<Multiaddr, ValueError> {
+    text.parse::<Address>().map(|address| address.0)
+}
+
 fn seconds(text: &str) -> Result<Duration, TimeError> {
     match text.parse::<u32>() {
         Ok(seconds) => Ok(Duration::from_secs(seconds.into())),
@@ -166,8 +173,8 @@ Examples:
   ballot register --invitation - < code.txt
   ballot register --passphrase
 
-The first registration makes the voter file. Keep a copy of it: whoever has it can vote for you, and without it you
-cannot. Registering again does no harm.")]
+The first registration makes the voter file. Keep a copy of it: whoever has it can vote for you,
+and without it you cannot. Registering again does no harm.")]
 pub struct Register {
     /// The code of an invitation, or - to read it from standard input.
     #[arg(long, value_name = "CODE")]
@@ -186,7 +193,7 @@ pub struct Register {
 Examples:
   ballot elections
   ballot elections Lunch
-  ballot elections Lunch --save lunch.election     to vote without a network, see `ballot cast --help`")]
+  ballot elections Lunch --save lunch.election    to vote without a network: `ballot cast --help`")]
 pub struct Elections {
     /// Show this one alone: its id, the beginning of its id, or its title.
     pub election: Option<String>,
@@ -202,8 +209,8 @@ Examples:
   ballot open config/election-example.toml --closes-in 60s
   ballot open board.toml --organiser-key organiser.key
 
-The file is TOML with the keys title, question, options, method (plurality, approval), seats, opens_at, closes_at,
-roll_closes_at, groups, privacy, secrecy. Times are written with their zone: 2027-03-01T18:00:00+01:00.")]
+The file is TOML with the keys title, question, options, method (plurality, approval), seats,
+opens_at, closes_at, roll_closes_at, groups, privacy, secrecy. Times are written with their zone: 2027-03-01T18:00:00+01:00.")]
 pub struct Open {
     /// The election file.
     pub file: PathBuf,
@@ -223,14 +230,14 @@ pub struct Open {
 #[command(after_help = "\
 Examples:
   ballot cast \"Where do we meet?\" Library
-  ballot cast 3fa9c1 2                          the second option of the election whose id begins so
-  ballot cast Board Ada Grace                   several, where the method is approval
+  ballot cast 3fa9c1 2                  the second option of the election whose id begins so
+  ballot cast Board Ada Grace           several, where the method is approval
   ballot cast Lunch --blank
 
 Without a network:
-  ballot elections Lunch --save lunch.election            where there is a network
+  ballot elections Lunch --save lunch.election                    where there is a network
   ballot cast Lunch Pizza --election-file lunch.election --offline vote.txt
-  ballot submit vote.txt                                  anybody, where there is a network
+  ballot submit vote.txt                                          anybody, with a network
 An election that this voter's ballot has seen before needs no file.")]
 pub struct Cast {
     /// The election: its id, the beginning of its id, or its title.

@@ -5,7 +5,7 @@ use crate::crypto::Hash;
 
 const NOW: u64 = 1_800_000_000_000;
 
-pub(crate) fn genesis(open_admission: OpenAdmission) -> Genesis {
+fn genesis(open_admission: OpenAdmission) -> Genesis {
     Genesis {
         version: 1,
         name: Text::new("test").unwrap(),
@@ -139,4 +139,13 @@ fn where_everybody_is_invited_groups_must_be_named() {
         .terms(&genesis(OpenAdmission::Forbidden {}), in_a_minute(), NOW)
         .unwrap_err();
     assert!(error.to_string().starts_with("groups: is missing"));
+}
+
+#[test]
+fn the_example_that_comes_with_the_program_is_an_election() {
+    let example = include_str!("../../../config/election-example.toml");
+    let file = ElectionFile::parse(example).unwrap();
+    let genesis = genesis(OpenAdmission::Stamped { bits: 8 });
+    let terms = file.terms(&genesis, in_a_minute(), NOW).unwrap();
+    assert_eq!(terms.closes_at_ms, NOW + 60_000);
 }
