@@ -54,6 +54,7 @@ pub mod config;
 pub mod control;
 pub mod crypto;
 pub mod datadir;
+pub mod demo;
 pub mod export;
 pub mod genesis;
 pub mod http;

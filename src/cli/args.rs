@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use super::exit;
 use crate::config::Layer;
 use crate::crypto::Role;
+use crate::demo::{DemoArguments, VotersArguments};
 
 /// An election with no server: a node of the network.
 ///
@@ -47,6 +48,19 @@ the configuration file (http_host). A flag goes before the variable, the variabl
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Watch a whole election on this machine: nodes, voters, a node that is killed and comes back, an audit
+    #[command(after_help = "\
+Examples:
+  votenode demo
+  votenode demo --voters 5000 --nodes 7
+  votenode demo --json | tail -1
+  votenode demo --keep                        leave the nodes' data, their logs and the exported chain
+
+Everything runs on loopback and ends with the demo. It ends with code 0 if all that it claims was seen.")]
+    Demo(DemoArguments),
+    /// Voters of a demo
+    #[command(hide = true, after_help = "Example: started by votenode demo")]
+    DemoVoters(VotersArguments),
     /// Make or show a network's genesis file
     #[command(subcommand)]
     Network(NetworkCommand),

@@ -21,6 +21,7 @@ use clap::error::{ContextKind, ContextValue};
 
 use crate::config::{ConfigError, Directories, FileError, Layer, Settings};
 use crate::datadir::DataPaths;
+use crate::demo::{self, DemoError, Problem};
 pub use exit::{Exit, Failure};
 
 impl From<ConfigError> for Failure {
@@ -69,6 +70,17 @@ fn unparsed(error: &clap::Error) -> Exit {
     Exit::Usage
 }
 
+impl From<DemoError> for Failure {
+    fn from(error: DemoError) -> Self {
+        let exit = match error.problem {
+            Problem::NotSeen | Problem::Machine => Exit::Failed,
+            Problem::DiskFull => Exit::DiskFull,
+            Problem::Interrupted => Exit::Interrupted,
+        };
+        Self::new(exit, error)
+    }
+}
+
 /// Does what the arguments ask for; without a command, runs a node.
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments {
@@ -76,10 +88,16 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         config,
         command,
     } = arguments;
+    // Client processes of a demo read their standard input themselves.
+    if !matches!(command, Some(Command::DemoVoters(_))) {
+        demo::end_with_parent();
+    }
     let settings = || resolve(layer, config);
     let socket = |settings: &Settings| DataPaths::new(&settings.data_dir).control_socket();
     match command {
         None => node::run(settings()?),
+        Some(Command::Demo(arguments)) => Ok(demo::run(&arguments)?),
+        Some(Command::DemoVoters(arguments)) => Ok(demo::run_voters(&arguments)?),
         Some(Command::Network(command)) => network::run(command),
         Some(Command::Key(command)) => key::run(command),
         Some(Command::Invite(arguments)) => invite::run(arguments, || Ok(socket(&settings()?))),

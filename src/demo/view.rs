@@ -1,0 +1,313 @@
+//! What a person sees: on a terminal a live picture of the nodes under the steps done so far, in a pipe a line per step.
+//!
+//! People's text goes to stdout, or to stderr where stdout is for a program.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::outcome::Outcome;
+use super::watch::{Picture, Pictures};
+
+/// Columns of a finished step before its time.
+const STEP_COLUMNS: usize = 78;
+/// Columns of the longest bar of a result.
+const RESULT_COLUMNS: usize = 30;
+
+/// The display.
+#[derive(Debug)]
+pub struct View {
+    to_stderr: bool,
+    colour: bool,
+    live: Option<Live>,
+    stage: Mutex<Option<Stage>>,
+}
+
+#[derive(Debug)]
+struct Live {
+    lines: MultiProgress,
+    stage: ProgressBar,
+    nodes: Vec<ProgressBar>,
+}
+
+#[derive(Debug)]
+struct Stage {
+    text: String,
+    begun: Instant,
+}
+
+impl View {
+    /// A display for so many nodes.
+    pub fn new(json: bool, nodes: usize) -> Self {
+        let terminal = if json {
+            io::stderr().is_terminal()
+        } else {
+            io::stdout().is_terminal()
+        };
+        let target = if json {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::stdout()
+        };
+        // A terminal that cannot move its cursor gets plain lines.
+        let capable = terminal && std::env::var_os("TERM").is_some_and(|term| term != "dumb");
+        let view = Self {
+            to_stderr: json,
+            colour: capable && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            live: capable.then(|| Live::new(target, nodes)),
+            stage: Mutex::default(),
+        };
+        view.line("");
+        view.line(&format!(
+            "{} an election with no server, on this machine",
+            view.bold("votenode demo:")
+        ));
+        view.line("");
+        view
+    }
+
+    /// A step begins.
+    pub fn begin(&self, text: &str) {
+        *self.lock() = Some(Stage {
+            text: text.to_owned(),
+            begun: Instant::now(),
+        });
+        if let Some(live) = &self.live {
+            live.stage.set_style(style("  {spinner:.cyan} {msg}"));
+            live.stage.set_message(text.to_owned());
+            live.stage.enable_steady_tick(Duration::from_millis(100));
+        }
+    }
+
+    /// The step under way has this many parts.
+    pub fn expect(&self, parts: usize) {
+        if let Some(live) = &self.live {
+            live.stage.set_style(style(
+                "  {spinner:.cyan} {msg}  {bar:24.cyan/dim}  {pos}/{len}",
+            ));
+            live.stage.set_length(parts as u64);
+            live.stage.set_position(0);
+        }
+    }
+
+    /// So many parts are done.
+    pub fn position(&self, parts: usize) {
+        if let Some(live) = &self.live {
+            live.stage.set_position(parts as u64);
+        }
+    }
+
+    /// What the step under way waits for.
+    pub fn status(&self, text: String) {
+        if let Some(live) = &self.live {
+            live.stage.set_message(text);
+        }
+    }
+
+    /// The step under way has been seen to succeed.
+    pub fn done(&self, seen: &str) {
+        let begun = self.lock().take().map(|stage| stage.begun);
+        let seconds = begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
+        let padding = STEP_COLUMNS.saturating_sub(unicode_width::UnicodeWidthStr::width(seen));
+        self.line(&format!(
+            "  {} {seen}{:padding$} {}",
+            self.paint("32", "✓"),
+            "",
+            self.paint("2", &format!("{seconds:>5.1} s")),
+        ));
+    }
+
+    /// The step under way, in words.
+    pub fn step(&self) -> Option<String> {
+        self.lock().as_ref().map(|stage| stage.text.clone())
+    }
+
+    /// The nodes as they are now.
+    pub fn nodes(&self, pictures: &Pictures) {
+        let Some(live) = &self.live else { return };
+        for ((bar, picture), number) in live.nodes.iter().skip(1).zip(pictures).zip(1..) {
+            let words = match picture {
+                Some(picture) => self.describe(picture),
+                None => self.paint("31", "down"),
+            };
+            bar.set_message(format!("    node {number:<2} {words}"));
+        }
+    }
+
+    fn describe(&self, picture: &Picture) -> String {
+        let miner = match (picture.mining.enabled, picture.mining.phase.as_deref()) {
+            (false, _) => self.paint("2", "does not mine"),
+            (true, Some("waiting" | "mining")) => {
+                let height = picture.mining.height.unwrap_or(picture.tip.height + 1);
+                let counts = picture
+                    .mining
+                    .counts
+                    .iter()
+                    .filter(|(_, count)| **count > 0);
+                let counts: Vec<String> = counts
+                    .map(|(kind, count)| format!("{count} {}", plural(kind, *count)))
+                    .collect();
+                let load = if counts.is_empty() {
+                    "empty".to_owned()
+                } else {
+                    counts.join(", ")
+                };
+                self.paint("33", &format!("mines block {height}: {load}"))
+            }
+            (true, Some("standing_by")) => self.paint("2", "stands by"),
+            (true, _) => self.paint("2", "rests"),
+        };
+        format!(
+            "block {:>3} {}   {:>2} peers   {:>5} waiting   mined {:>3}   {miner}",
+            picture.tip.height,
+            self.paint("2", picture.tip.id.get(..8).unwrap_or_default()),
+            picture.peers,
+            picture.waiting(),
+            picture.counters.blocks_mined,
+        )
+    }
+
+    /// Everything was seen: the result, and where to go next.
+    pub fn finish(&self, outcome: &Outcome) {
+        self.clear();
+        self.line("");
+        self.line(&format!("  {}", self.bold(&outcome.question)));
+        let most = outcome
+            .results
+            .iter()
+            .map(|result| result.votes)
+            .max()
+            .unwrap_or(0)
+            .max(1);
+        let widest = outcome
+            .results
+            .iter()
+            .map(|result| unicode_width::UnicodeWidthStr::width(result.option.as_str()))
+            .max()
+            .unwrap_or(0);
+        let all = outcome.votes_counted.max(1);
+        for result in &outcome.results {
+            let width = unicode_width::UnicodeWidthStr::width(result.option.as_str());
+            let filled = usize::try_from(result.votes * RESULT_COLUMNS as u64 / most).unwrap_or(0);
+            let bar = format!(
+                "{}{}",
+                "█".repeat(filled),
+                " ".repeat(RESULT_COLUMNS - filled)
+            );
+            let bar = self.paint(if result.elected { "32" } else { "36" }, &bar);
+            let percent = (result.votes * 1_000 / all) as f64 / 10.0;
+            let line = format!(
+                "    {}{}  {bar} {:>6}  {percent:>5.1} %{}",
+                result.option,
+                " ".repeat(widest - width),
+                result.votes,
+                if result.elected {
+                    self.bold("  elected")
+                } else {
+                    String::new()
+                },
+            );
+            self.line(line.trim_end());
+        }
+        self.line("");
+        self.line(&format!(
+            "  {} votes of {} registered voters in {} blocks on {} nodes, in {:.0} seconds. All of it was checked.",
+            outcome.votes_counted, outcome.registered, outcome.blocks, outcome.nodes, outcome.seconds,
+        ));
+        self.line("");
+        match &outcome.directory {
+            Some(directory) => {
+                self.line(&format!("  Everything is in {}: try", directory.display()));
+                self.line(&format!(
+                    "    votenode audit {}",
+                    directory.join("election.votechain").display()
+                ));
+            }
+            None => self
+                .line("  To keep the chain, the nodes' data and their logs: votenode demo --keep"),
+        }
+        self.line("  For an election of your own run `votenode` on two machines of one network, then `ballot register` and");
+        self.line("  `ballot open config/election-example.toml --closes-in 10m` on any of them. README.md goes on from there.");
+        self.line("");
+    }
+
+    /// It ends early.
+    pub fn abandon(&self) {
+        if let Some(stage) = self.lock().take() {
+            self.line(&format!("  {} {}", self.paint("31", "✗"), stage.text));
+        }
+        self.clear();
+    }
+
+    fn clear(&self) {
+        if let Some(live) = &self.live {
+            live.stage.finish_and_clear();
+            for bar in &live.nodes {
+                bar.finish_and_clear();
+            }
+        }
+    }
+
+    /// Prints a line that stays.
+    fn line(&self, text: &str) {
+        if let Some(live) = &self.live {
+            // Nothing printed is lost but to a terminal that went away.
+            let _ = live.lines.println(if text.is_empty() { " " } else { text });
+            return;
+        }
+        // A reader that went away, such as `head`, changes nothing about the election.
+        let _ = if self.to_stderr {
+            writeln!(io::stderr().lock(), "{text}")
+        } else {
+            writeln!(io::stdout().lock(), "{text}")
+        };
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.colour {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn bold(&self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Stage>> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Live {
+    fn new(target: ProgressDrawTarget, nodes: usize) -> Self {
+        let lines = MultiProgress::with_draw_target(target);
+        let stage = lines.add(ProgressBar::new_spinner());
+        let add = |_| {
+            let bar = lines.add(ProgressBar::new_spinner());
+            bar.set_style(style("{msg}"));
+            bar
+        };
+        let space = add(0);
+        space.set_message(" ");
+        let nodes = std::iter::once(space).chain((0..nodes).map(add)).collect();
+        Self {
+            lines,
+            stage,
+            nodes,
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn plural(kind: &str, count: u64) -> String {
+    let kind = kind.replace('_', " ");
+    if count == 1 { kind } else { format!("{kind}s") }
+}

@@ -1,0 +1,554 @@
+//! A client process of the demo, from inside: it holds voters and does what it is told, line by line.
+//!
+//! The voters are linked to no node: the process joins the network through bootstrap addresses as `ballot` does, and
+//! publishes by gossip. Only where an order says so it hands something to one node.
+
+use std::io::{self, BufRead as _, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+use votenode_p2p::{Multiaddr, PeerId};
+
+use super::VotersArguments;
+use super::error::DemoError;
+use super::orders::{NodeResult, Order, Place, Report};
+use crate::chain::election::{Choices, ElectionId};
+use crate::chain::genesis::Genesis;
+use crate::chain::invalid::Invalid;
+use crate::chain::network::Network;
+use crate::chain::sign;
+use crate::chain::transaction::{Transaction, TxId};
+use crate::client::election_file::{ElectionFile, Timing};
+use crate::client::make::Admission;
+use crate::client::{Fate, Goal, LinkOptions, Session, SessionOptions, Submitted};
+use crate::crypto::{SigningKey, VoterId, random_bytes};
+use crate::genesis;
+use crate::protocol::submit::{self, Outcome, TxStatus};
+use crate::wire::List;
+
+/// The question that the demo asks.
+pub const ELECTION: &str = r#"
+title = "The club's summer"
+question = "Where shall the club go this summer?"
+options = ["To the lake", "To the mountains", "To the sea", "Nowhere, we stay"]
+"#;
+
+/// Of 256 voters so many want each option, on average: the outcome is drawn, the race is close.
+const LEANINGS: [u8; 3] = [74, 86, 72];
+
+/// Bounds every order that has no time of its own.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Pause before something is asked again.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Most problems that are told; they are mostly alike.
+const MAX_PROBLEMS: usize = 5;
+/// Ids of one question, as in the protocol.
+const MAX_STATUS_IDS: usize = 64;
+
+/// Reads orders from stdin until it ends, and reports on stdout.
+pub async fn serve(arguments: &VotersArguments) -> Result<(), DemoError> {
+    // Set already only when a test runs several in one process.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter("info")
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .try_init();
+    let genesis = genesis::read(&arguments.genesis).map_err(DemoError::not_seen)?;
+    let mut orders = read_orders();
+    let crowd = tokio::select! {
+        crowd = Crowd::join(arguments, genesis) => crowd,
+        // The demo is gone.
+        _ = orders.recv() => return Ok(()),
+    };
+    let mut crowd = match crowd {
+        Ok(crowd) => crowd,
+        Err(message) => {
+            report(&Report::Failed { message });
+            return Ok(());
+        }
+    };
+    report(&Report::Joined {
+        nodes: crowd.session.nodes().len(),
+    });
+    while let Some(order) = orders.recv().await {
+        let answer = crowd.carry_out(order).await;
+        report(&answer.unwrap_or_else(|message| Report::Failed { message }));
+    }
+    crowd.session.close().await;
+    Ok(())
+}
+
+/// A thread that reads orders. When the demo is gone the process ends at once: nobody is left to wait for it.
+fn read_orders() -> mpsc::Receiver<Order> {
+    let (sender, receiver) = mpsc::channel(8);
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            let order = line
+                .map_err(|error| error.to_string())
+                .and_then(|line| serde_json::from_str(&line).map_err(|error| error.to_string()));
+            match order {
+                Ok(order) => {
+                    if sender.blocking_send(order).is_err() {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    eprintln!("an order makes no sense: {error}");
+                    break;
+                }
+            }
+        }
+        std::process::exit(0);
+    });
+    receiver
+}
+
+fn report(report: &Report) {
+    let mut line = serde_json::to_vec(report).unwrap_or_default();
+    line.push(b'\n');
+    let mut output = io::stdout().lock();
+    // Where nobody reads, the demo is gone, and so is this process in a moment.
+    let _ = output.write_all(&line).and_then(|()| output.flush());
+}
+
+struct Crowd {
+    session: Session,
+    voters: Vec<VoterId>,
+    registrations: Vec<Transaction>,
+    /// What each of the first voters chose, in their order.
+    chosen: Vec<u8>,
+    /// Votes that went to one node only.
+    handed_in: Vec<Transaction>,
+}
+
+impl Crowd {
+    async fn join(arguments: &VotersArguments, genesis: Genesis) -> Result<Self, String> {
+        let network = Network::new(genesis).map_err(|error| error.to_string())?;
+        let options = SessionOptions {
+            network: Arc::new(network),
+            link: LinkOptions {
+                bootstrap: arguments.bootstrap.clone(),
+                listen: Vec::new(),
+                mdns: false,
+            },
+            join_timeout: PATIENCE,
+        };
+        let voters = (0..arguments.voters).map(|_| VoterId::generate());
+        Ok(Self {
+            voters: voters
+                .collect::<Result<_, _>>()
+                .map_err(|error| error.to_string())?,
+            session: Session::join(options)
+                .await
+                .map_err(|error| error.to_string())?,
+            registrations: Vec::new(),
+            chosen: Vec::new(),
+            handed_in: Vec::new(),
+        })
+    }
+
+    async fn carry_out(&mut self, order: Order) -> Result<Report, String> {
+        match order {
+            Order::Prepare => self.prepare().await,
+            Order::Register { timeout_ms } => {
+                let transactions = std::mem::take(&mut self.registrations);
+                Ok(self.follow(transactions, Vec::new(), timeout_ms).await)
+            }
+            Order::Open {
+                open_for_ms,
+                timeout_ms,
+            } => self.open(open_for_ms, timeout_ms).await,
+            Order::Vote {
+                election,
+                reserve,
+                timeout_ms,
+            } => self.vote(&election, reserve, timeout_ms).await,
+            Order::VoteAgain {
+                election,
+                voters,
+                nodes,
+            } => self.vote_again(&election, voters, &nodes).await,
+            Order::HandIn { election, node } => self.hand_in(&election, &node).await,
+            Order::WhoHolds { nodes } => self.who_holds(&nodes).await,
+            Order::Follow { timeout_ms } => {
+                let transactions = self.handed_in.clone();
+                Ok(self.await_blocks(transactions, timeout_ms).await)
+            }
+            Order::Results { election, nodes } => self.results(&election, &nodes).await,
+        }
+    }
+
+    async fn prepare(&mut self) -> Result<Report, String> {
+        let voters = self
+            .voters
+            .iter()
+            .map(|voter| (voter.clone(), Admission::Open));
+        let made = self.session.make_registrations(voters.collect()).await;
+        self.registrations = made.map_err(|error| error.to_string())?;
+        Ok(Report::Prepared)
+    }
+
+    /// Hands transactions in by gossip and follows them into blocks.
+    async fn follow(
+        &self,
+        transactions: Vec<Transaction>,
+        choices: Vec<u64>,
+        timeout_ms: u64,
+    ) -> Report {
+        let deadline = Instant::now() + Duration::from_millis(timeout_ms);
+        let mut shown = 0;
+        let mut watch = |progress: &crate::client::Progress| {
+            if progress.included > shown {
+                shown = progress.included;
+                report(&Report::Progress { included: shown });
+            }
+        };
+        let outcomes = self
+            .session
+            .submit(transactions, Goal::Included, deadline, &mut watch)
+            .await;
+        summary(&outcomes, choices)
+    }
+
+    async fn open(&self, open_for_ms: u64, timeout_ms: u64) -> Result<Report, String> {
+        let organiser = SigningKey::generate().map_err(|error| error.to_string())?;
+        let timing = Timing {
+            opens_in: None,
+            closes_in: Some(Duration::from_millis(open_for_ms)),
+        };
+        let terms = ElectionFile::parse(ELECTION)
+            .and_then(|file| file.terms(self.session.network().genesis(), timing, now_ms()))
+            .map_err(|error| error.to_string())?;
+        let closes_at_ms = terms.closes_at_ms;
+        let (election, transaction) = self
+            .session
+            .make_election(&organiser, terms)
+            .map_err(|error| error.to_string())?;
+        match self.follow(vec![transaction], Vec::new(), timeout_ms).await {
+            Report::Followed {
+                heights: Some((height, _)),
+                ..
+            } => Ok(Report::Opened {
+                election: election.to_string(),
+                height,
+                closes_at_ms,
+            }),
+            Report::Followed { problems, .. } => Err(problems.join("; ")),
+            other => Ok(other),
+        }
+    }
+
+    async fn vote(
+        &mut self,
+        election: &str,
+        reserve: usize,
+        timeout_ms: u64,
+    ) -> Result<Report, String> {
+        let election = parse_election(election)?;
+        let voting = self.voters.len().saturating_sub(reserve);
+        self.chosen = (0..voting).map(|_| draw()).collect::<Result<_, _>>()?;
+        let votes = self.voters[..voting]
+            .iter()
+            .zip(&self.chosen)
+            .map(|(voter, choice)| self.ballot(voter, election, *choice))
+            .collect::<Result<_, _>>()?;
+        Ok(self.follow(votes, count(&self.chosen), timeout_ms).await)
+    }
+
+    async fn vote_again(
+        &self,
+        election: &str,
+        voters: usize,
+        nodes: &[Place],
+    ) -> Result<Report, String> {
+        let election = parse_election(election)?;
+        let options = LEANINGS.len() as u8 + 1;
+        let (mut refused, mut others, mut words) = (0, Vec::new(), String::new());
+        let again = self.voters.iter().zip(&self.chosen).take(voters);
+        for ((voter, choice), node) in again.zip(nodes.iter().cycle()) {
+            let vote = self.ballot(voter, election, (choice + 1) % options)?;
+            match self.hand(node, vec![vote]).await?.pop() {
+                Some(Outcome::Rejected { reason })
+                    if reason.code == Invalid::AlreadyVoted.code() =>
+                {
+                    refused += 1;
+                    words = reason.text.to_string();
+                }
+                other => others.push(describe(other.as_ref())),
+            }
+        }
+        Ok(Report::TriedAgain {
+            refused,
+            others,
+            reason: words,
+        })
+    }
+
+    async fn hand_in(&mut self, election: &str, node: &Place) -> Result<Report, String> {
+        let election = parse_election(election)?;
+        let reserve = &self.voters[self.chosen.len()..];
+        let choices = reserve
+            .iter()
+            .map(|_| draw())
+            .collect::<Result<Vec<_>, _>>()?;
+        self.handed_in = reserve
+            .iter()
+            .zip(&choices)
+            .map(|(voter, choice)| self.ballot(voter, election, *choice))
+            .collect::<Result<_, _>>()?;
+        let outcomes = self.hand(node, self.handed_in.clone()).await?;
+        let is_accepted = |outcome: &&Outcome| matches!(outcome, Outcome::Accepted {});
+        let accepted = outcomes.iter().filter(is_accepted).count();
+        let others = outcomes.iter().filter(|outcome| !is_accepted(outcome));
+        let others = others.map(|outcome| describe(Some(outcome))).collect();
+        let peer = self.reach(node).await?;
+        let ids: Vec<TxId> = self.handed_in.iter().map(Transaction::id).collect();
+        let statuses = self.statuses(peer, &ids).await?;
+        let pending = statuses
+            .iter()
+            .filter(|status| matches!(status, TxStatus::Pending {}));
+        Ok(Report::HandedIn {
+            accepted,
+            pending: pending.count(),
+            choices: count(&choices),
+            others,
+        })
+    }
+
+    async fn who_holds(&self, nodes: &[Place]) -> Result<Report, String> {
+        let ids: Vec<TxId> = self.handed_in.iter().map(Transaction::id).collect();
+        let mut held = Vec::new();
+        for node in nodes {
+            let peer = self.reach(node).await?;
+            let statuses = self.statuses(peer, &ids).await?;
+            let known = statuses
+                .iter()
+                .filter(|status| !matches!(status, TxStatus::Unknown {}));
+            held.push(known.count());
+        }
+        Ok(Report::Holders { held })
+    }
+
+    /// Waits until transactions that were handed to one node are in blocks of the network. Nothing is sent again.
+    async fn await_blocks(&self, transactions: Vec<Transaction>, timeout_ms: u64) -> Report {
+        let deadline = Instant::now() + Duration::from_millis(timeout_ms);
+        let ids: Vec<TxId> = transactions.iter().map(Transaction::id).collect();
+        let missing = self.session.wait_included(ids.clone(), deadline).await;
+        let mut heights = None;
+        let mut included = 0;
+        let mut problems: Vec<String> = missing
+            .iter()
+            .map(|id| format!("{} is in no block", id.short()))
+            .collect();
+        for id in ids.into_iter().filter(|id| !missing.contains(id)) {
+            match self.session.status(id).await.map(|answer| answer.value) {
+                Ok(TxStatus::Included { inclusion, .. } | TxStatus::Final { inclusion, .. }) => {
+                    included += 1;
+                    heights = widen(heights, inclusion.header.height);
+                }
+                Ok(_) => problems.push(format!("{} is in no block", id.short())),
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        problems.truncate(MAX_PROBLEMS);
+        Report::Followed {
+            included,
+            heights,
+            choices: Vec::new(),
+            problems,
+        }
+    }
+
+    async fn results(&self, election: &str, nodes: &[Place]) -> Result<Report, String> {
+        let request = submit::Request::Result {
+            election: parse_election(election)?,
+        };
+        let mut results = Vec::new();
+        for node in nodes {
+            let peer = self.reach(node).await?;
+            let result = match self.ask(peer, &request).await? {
+                submit::Reply::Result { result } => result.first().cloned(),
+                _ => None,
+            };
+            let result =
+                result.ok_or_else(|| format!("{} does not know the election", node.address))?;
+            results.push(NodeResult {
+                closing_block: result
+                    .closing_block
+                    .first()
+                    .map(|block| block.id.to_string()),
+                votes: result.tally.votes,
+                totals: result.tally.totals.to_vec(),
+                winners: result.tally.winners.to_vec(),
+            });
+        }
+        Ok(Report::Results { results })
+    }
+
+    fn ballot(
+        &self,
+        voter: &VoterId,
+        election: ElectionId,
+        choice: u8,
+    ) -> Result<Transaction, String> {
+        let choices = Choices::new(vec![choice]).map_err(|error| error.to_string())?;
+        Ok(sign::cast_vote(
+            &self.session.network().id(),
+            voter,
+            election,
+            choices,
+        ))
+    }
+
+    /// Hands transactions to one node, again as long as it has too much to do.
+    async fn hand(
+        &self,
+        node: &Place,
+        transactions: Vec<Transaction>,
+    ) -> Result<Vec<Outcome>, String> {
+        let peer = self.reach(node).await?;
+        let transactions = List::new(transactions).map_err(|error| error.to_string())?;
+        let request = submit::Request::Submit { transactions };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.ask(peer, &request).await? {
+                submit::Reply::Submit { outcomes } => {
+                    let busy = outcomes
+                        .iter()
+                        .any(|outcome| matches!(outcome, Outcome::Busy {}));
+                    if !busy || Instant::now() >= deadline {
+                        return Ok(outcomes.to_vec());
+                    }
+                }
+                _ => return Err(format!("{} does not answer what was asked", node.address)),
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn statuses(&self, peer: PeerId, ids: &[TxId]) -> Result<Vec<TxStatus>, String> {
+        let mut all = Vec::with_capacity(ids.len());
+        for part in ids.chunks(MAX_STATUS_IDS) {
+            let ids = List::new(part.to_vec()).map_err(|error| error.to_string())?;
+            match self.ask(peer, &submit::Request::Status { ids }).await? {
+                submit::Reply::Status { statuses } if statuses.len() == part.len() => {
+                    all.extend(statuses.to_vec())
+                }
+                _ => return Err(format!("{peer} does not answer what was asked")),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Asks one node, again as long as it is busy.
+    async fn ask(&self, peer: PeerId, request: &submit::Request) -> Result<submit::Reply, String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.session.link().ask(peer, request).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) if Instant::now() >= deadline => return Err(format!("{peer}: {error}")),
+                Err(error) => tracing::debug!(%peer, %error, "asking again"),
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Sees to a connection with a node.
+    async fn reach(&self, node: &Place) -> Result<PeerId, String> {
+        let peer: PeerId = node
+            .peer
+            .parse()
+            .map_err(|_| format!("{} is no peer id", node.peer))?;
+        let address = format!("{}/p2p/{peer}", node.address);
+        let address: Multiaddr = address
+            .parse()
+            .map_err(|_| format!("{address} is no address"))?;
+        let deadline = Instant::now() + PATIENCE;
+        let mut link = self.session.link().clone();
+        while !link.nodes().serving.contains(&peer) {
+            if Instant::now() >= deadline {
+                return Err(format!("no connection to {}", node.address));
+            }
+            // Dialling a peer that is being dialled does no harm.
+            let _ = link.dial(&address);
+            let again = Instant::now() + Duration::from_secs(2);
+            let _ = tokio::time::timeout_at(again, link.changed()).await;
+        }
+        Ok(peer)
+    }
+}
+
+fn summary(outcomes: &[Submitted], choices: Vec<u64>) -> Report {
+    let mut heights = None;
+    let mut problems = Vec::new();
+    let mut included = 0;
+    for outcome in outcomes {
+        match &outcome.fate {
+            Fate::Included(found) => {
+                included += 1;
+                heights = widen(heights, found.inclusion.header.height);
+            }
+            Fate::Rejected { reason } => problems.push(format!("refused: {}", reason.text)),
+            Fate::Held { nodes } | Fate::Unknown { nodes } => {
+                problems.push(format!("in no block, held by {nodes} nodes"));
+            }
+        }
+    }
+    problems.sort();
+    problems.dedup();
+    problems.truncate(MAX_PROBLEMS);
+    Report::Followed {
+        included,
+        heights,
+        choices,
+        problems,
+    }
+}
+
+fn widen(heights: Option<(u64, u64)>, height: u64) -> Option<(u64, u64)> {
+    Some(heights.map_or((height, height), |(low, high)| {
+        (low.min(height), high.max(height))
+    }))
+}
+
+fn describe(outcome: Option<&Outcome>) -> String {
+    match outcome {
+        Some(Outcome::Accepted {}) => "accepted".to_owned(),
+        Some(Outcome::Duplicate {}) => "known already".to_owned(),
+        Some(Outcome::Busy {}) => "the node is busy".to_owned(),
+        Some(Outcome::Rejected { reason }) => format!("refused: {}", reason.text),
+        None => "no answer".to_owned(),
+    }
+}
+
+/// Draws an option.
+fn draw() -> Result<u8, String> {
+    let mut place = random_bytes::<1>().map_err(|error| error.to_string())?[0];
+    for (option, share) in (0u8..).zip(LEANINGS) {
+        match place.checked_sub(share) {
+            None => return Ok(option),
+            Some(rest) => place = rest,
+        }
+    }
+    Ok(LEANINGS.len() as u8)
+}
+
+fn count(choices: &[u8]) -> Vec<u64> {
+    let mut counts = vec![0; LEANINGS.len() + 1];
+    for choice in choices {
+        counts[usize::from(*choice)] += 1;
+    }
+    counts
+}
+
+fn parse_election(text: &str) -> Result<ElectionId, String> {
+    text.parse()
+        .map_err(|_| format!("{text} is no election id"))
+}
+
+fn now_ms() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
