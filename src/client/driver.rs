@@ -45,6 +45,8 @@ pub struct Driver {
     fallback_at: Instant,
     /// Where among the witnesses the choice begins, so that many clients spread over the nodes.
     offset: usize,
+    /// Exchanges begun so far.
+    looks: usize,
 }
 
 impl Driver {
@@ -67,6 +69,7 @@ impl Driver {
             published: false,
             fallback_at: Instant::now() + GOSSIP_TIME,
             offset,
+            looks: 0,
         }
     }
 
@@ -124,6 +127,11 @@ impl Driver {
             if self.busy.contains(&witness) {
                 continue;
             }
+            let mut follow = self.submission.to_follow(&witness);
+            // Each look begins where the last one ended, so that none of very many is passed over for ever.
+            let begin = self.looks.wrapping_mul(exchange::MAX_FOLLOWED) % follow.len().max(1);
+            follow.rotate_left(begin);
+            self.looks = self.looks.wrapping_add(1);
             let chore = Chore {
                 check: self.submission.to_check(&witness),
                 submit: match direct {
@@ -132,7 +140,7 @@ impl Driver {
                         .to_submit(&witness, &self.nodes.serving, wanted),
                     false => Vec::new(),
                 },
-                follow: self.submission.to_follow(&witness),
+                follow,
             };
             if !chore.is_empty() {
                 self.busy.push(witness);

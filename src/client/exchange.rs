@@ -20,9 +20,11 @@ use crate::wire::List;
 
 /// Most ids of one question about states.
 const MAX_STATUS_IDS: usize = 64;
-/// Most transactions asked about, handed in and followed in one exchange, so that a node is not held for long.
+/// Most transactions asked about in one exchange, so that a node is not held for long.
 const MAX_CHECKED: usize = 16 * MAX_BATCH;
-const MAX_FOLLOWED: usize = 32 * MAX_STATUS_IDS;
+/// Most transactions followed in one exchange.
+pub const MAX_FOLLOWED: usize = 32 * MAX_STATUS_IDS;
+/// Most transactions handed in in one exchange.
 const MAX_SUBMITTED: usize = 4 * MAX_BATCH;
 
 /// What to do at a node; indices of transactions.

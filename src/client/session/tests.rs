@@ -213,7 +213,7 @@ async fn final_waits_for_as_many_blocks_as_the_genesis_says() {
 
 #[tokio::test]
 async fn thousands_travel_together() {
-    const VOTERS: usize = 2_000;
+    const VOTERS: usize = 5_000;
     let network = network();
     let chain = FakeChain::new(&network);
     let nodes = [
@@ -226,7 +226,7 @@ async fn thousands_travel_together() {
         .collect();
     let registrations = session.make_registrations(voters).await.unwrap();
     let ids: Vec<TxId> = registrations.iter().map(Transaction::id).collect();
-    let outcomes = session.submit_many(registrations, LONG).await;
+    let outcomes = session.submit_many(registrations.clone(), LONG).await;
     assert_eq!(outcomes.len(), VOTERS);
     assert!(
         outcomes
@@ -235,6 +235,10 @@ async fn thousands_travel_together() {
     );
     assert_eq!(outcomes.iter().map(|one| one.id).collect::<Vec<_>>(), ids);
     assert_eq!(session.wait_included(ids, soon()).await, vec![]);
+    let outcomes = session
+        .submit(registrations, Goal::Included, soon(), &mut |_| {})
+        .await;
+    assert!(outcomes.iter().all(Submitted::is_included));
 }
 
 #[tokio::test]
