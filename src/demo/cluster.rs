@@ -38,6 +38,7 @@ struct Node {
 pub struct Cluster<'a> {
     workspace: &'a Workspace,
     nodes: Vec<Node>,
+    killed: u32,
     sender: watch::Sender<Pictures>,
     pictures: watch::Receiver<Pictures>,
 }
@@ -57,6 +58,7 @@ impl<'a> Cluster<'a> {
         Self {
             workspace,
             nodes: nodes.collect(),
+            killed: 0,
             sender,
             pictures,
         }
@@ -164,6 +166,11 @@ impl<'a> Cluster<'a> {
         self.nodes.len()
     }
 
+    /// Nodes that were killed.
+    pub fn killed(&self) -> u32 {
+        self.killed
+    }
+
     /// Where a node is; it must have answered once.
     pub fn place(&self, index: usize) -> Result<Place, DemoError> {
         let pictures = self.pictures.borrow();
@@ -221,6 +228,7 @@ impl<'a> Cluster<'a> {
                 node.name
             )));
         }
+        self.killed += 1;
         self.sender.send_modify(|pictures| pictures[index] = None);
         Ok(process.id())
     }

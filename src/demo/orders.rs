@@ -117,8 +117,6 @@ pub enum Report {
         refused: usize,
         /// What else a node said.
         others: Vec<String>,
-        /// The node's words.
-        reason: String,
     },
     /// To [`Order::HandIn`].
     HandedIn {

@@ -34,7 +34,7 @@ const STEP_TIME: Duration = Duration::from_secs(90);
 /// What a voter adds to the time of a step.
 const VOTER_TIME: Duration = Duration::from_millis(60);
 /// Polls are open at least so long.
-const OPEN_LEAST: Duration = Duration::from_secs(8);
+const OPEN_LEAST: Duration = Duration::from_secs(10);
 
 /// The election that was opened.
 struct Opened {
@@ -336,7 +336,7 @@ impl<'a> Story<'a> {
             .await?;
         let nodes = self.cluster.places_without(None)?;
         let patience = self.time();
-        let (mut refused, mut reasons) = (0, String::new());
+        let mut refused = 0;
         // The last clients' voters all voted; the first keeps some in reserve.
         let mut left = wanted;
         for index in (0..self.clients.len()).rev() {
@@ -355,11 +355,7 @@ impl<'a> Story<'a> {
                 Report::TriedAgain {
                     refused: count,
                     others,
-                    reason,
-                } if others.is_empty() => {
-                    refused += count;
-                    reasons = reason;
-                }
+                } if others.is_empty() => refused += count,
                 Report::TriedAgain { others, .. } => {
                     return Err(DemoError::not_seen(format!(
                         "a second vote was not refused for being one: {}",
@@ -375,7 +371,7 @@ impl<'a> Story<'a> {
             )));
         }
         self.view.done(&format!(
-            "{refused} second votes with another choice: all refused (“{reasons}”)"
+            "{refused} second votes, with another choice at another node: all refused"
         ));
         Ok(refused)
     }
@@ -439,9 +435,14 @@ impl<'a> Story<'a> {
             }
             other => return Err(self.clients[0].unfit(&other)),
         }
+        self.view.done(&format!(
+            "Node {number}, cut off, acknowledged {votes} votes; no other node has them, no block"
+        ));
+
+        self.view.begin(&format!("Node {number} is killed"));
         let process = self.cluster.kill(victim)?;
         self.view.done(&format!(
-            "Node {number} alone acknowledged {votes} votes, in no block yet: killed (SIGKILL, process {process})"
+            "Node {number} is killed while it holds them (SIGKILL to process {process})"
         ));
 
         self.view
@@ -506,15 +507,12 @@ impl<'a> Story<'a> {
                         0 => "Polls are closed; the closing block is due".to_owned(),
                         seconds => format!("Polls close in {seconds} s"),
                     });
-                    let Some(Some(first)) = pictures.first() else {
-                        return false;
-                    };
-                    all(pictures, |picture| {
-                        picture.tip.id == first.tip.id
-                            && picture.tip.timestamp_ms >= closed_from
-                            && picture.waiting() == 0
-                            && picture.rests()
-                    })
+                    one_tip(pictures)
+                        && all(pictures, |picture| {
+                            picture.tip.timestamp_ms >= closed_from
+                                && picture.waiting() == 0
+                                && picture.rests()
+                        })
                 },
             )
             .await?;
@@ -552,7 +550,7 @@ impl<'a> Story<'a> {
             .next()
             .map(|picture| picture.tip);
         self.view.done(&format!(
-            "Polls are closed: {} nodes on one tip, block {}, with one result: what the voters chose",
+            "Polls closed: {} nodes on one tip, block {}, and one result, the voters' own",
             self.cluster.len(),
             tip.map_or(0, |tip| tip.height),
         ));
@@ -655,9 +653,9 @@ impl<'a> Story<'a> {
             registered: registrations.iter().map(|group| group.voters).sum(),
             votes_counted: counted.as_ref().map_or(0, |counted| counted.votes),
             duplicates_rejected: refused,
-            killed: 1,
+            killed: self.cluster.killed(),
             kept_votes: kept,
-            tips_agree: true,
+            tips_agree: one_tip(&self.cluster.pictures()),
             audit_ok: audited.ok,
             question: counted
                 .as_ref()
@@ -781,6 +779,12 @@ fn all(pictures: &Pictures, condition: impl Fn(&Picture) -> bool) -> bool {
     pictures
         .iter()
         .all(|picture| picture.as_ref().is_some_and(&condition))
+}
+
+/// Whether every node answers and all have the same best block.
+fn one_tip(pictures: &Pictures) -> bool {
+    let first = pictures.first().and_then(Option::as_ref);
+    first.is_some_and(|first| all(pictures, |picture| picture.tip == first.tip))
 }
 
 fn blocks(heights: Option<(u64, u64)>) -> String {

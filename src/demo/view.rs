@@ -140,22 +140,23 @@ impl View {
     fn describe(&self, picture: &Picture) -> String {
         let miner = match (picture.mining.enabled, picture.mining.phase.as_deref()) {
             (false, _) => self.paint("2", "does not mine"),
-            (true, Some("waiting" | "mining")) => {
+            (true, Some(phase @ ("waiting" | "mining"))) => {
                 let height = picture.mining.height.unwrap_or(picture.tip.height + 1);
                 let counts = picture
                     .mining
                     .counts
                     .iter()
                     .filter(|(_, count)| **count > 0);
-                let counts: Vec<String> = counts
+                let load: Vec<String> = counts
                     .map(|(kind, count)| format!("{count} {}", plural(kind, *count)))
                     .collect();
-                let load = if counts.is_empty() {
-                    "empty".to_owned()
-                } else {
-                    counts.join(", ")
-                };
-                self.paint("33", &format!("mines block {height}: {load}"))
+                match (phase, load.is_empty()) {
+                    ("waiting", true) => self.paint("2", &format!("is ready for block {height}")),
+                    (_, true) => self.paint("33", &format!("mines block {height}, empty")),
+                    (_, false) => {
+                        self.paint("33", &format!("mines block {height}: {}", load.join(", ")))
+                    }
+                }
             }
             (true, Some("standing_by")) => self.paint("2", "stands by"),
             (true, _) => self.paint("2", "rests"),

@@ -265,7 +265,7 @@ impl Crowd {
     ) -> Result<Report, String> {
         let election = parse_election(election)?;
         let options = LEANINGS.len() as u8 + 1;
-        let (mut refused, mut others, mut words) = (0, Vec::new(), String::new());
+        let (mut refused, mut others) = (0, Vec::new());
         let again = self.voters.iter().zip(&self.chosen).take(voters);
         for ((voter, choice), node) in again.zip(nodes.iter().cycle()) {
             let vote = self.ballot(voter, election, (choice + 1) % options)?;
@@ -274,16 +274,11 @@ impl Crowd {
                     if reason.code == Invalid::AlreadyVoted.code() =>
                 {
                     refused += 1;
-                    words = reason.text.to_string();
                 }
                 other => others.push(describe(other.as_ref())),
             }
         }
-        Ok(Report::TriedAgain {
-            refused,
-            others,
-            reason: words,
-        })
+        Ok(Report::TriedAgain { refused, others })
     }
 
     async fn hand_in(&mut self, election: &str, node: &Place) -> Result<Report, String> {
