@@ -47,7 +47,7 @@ pub const MAX_NODES: u32 = 16;
 /// Most voters; the processes that hold them share the machine with the nodes.
 pub const MAX_VOTERS: u32 = 20_000;
 /// Fewest voters: some vote once, some twice, some at the node that is killed.
-pub const MIN_VOTERS: u32 = 6;
+pub const MIN_VOTERS: u32 = 8;
 
 /// `votenode demo`
 #[derive(Clone, Debug, clap::Args)]
