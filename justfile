@@ -20,7 +20,7 @@ check:
 
 # the tests on a LAN of network namespaces (Linux; root or user namespaces)
 lan *filter:
-    cargo test --test lan -- {{ filter }}
+    cargo test --workspace --test lan -- {{ filter }}
 
 # the gossip layer for a minute at a thousand messages a second
 gossip-load:

@@ -60,13 +60,18 @@ fn start_log(settings: &Settings) {
 }
 
 async fn serve(settings: Settings) -> Result<(), Failure> {
+    // Read before anything is made on disk, so that a mistake leaves nothing behind.
+    let named = match &settings.network {
+        Some(config::Network::File(path)) => Some(super::network::read(path)?),
+        _ => None,
+    };
     let dir = DataDir::open(&settings.data_dir)?;
     // Taken before anything else starts, so that a port in use leaves nothing half done.
     let http = match settings.http {
         Some(address) => Some(http::Listener::bind(address)?),
         None => None,
     };
-    let network = Arc::new(settle_network(&settings, &dir).await?);
+    let network = Arc::new(settle_network(&settings, named, &dir).await?);
     let trial = genesis::is_lan(&network.id());
     info!(
         network = %network.id(),
@@ -206,21 +211,24 @@ fn stored_genesis(dir: &DataDir) -> Result<Option<Genesis>, Failure> {
 
 /// Which network this node belongs to: what the operator says, what the data directory holds, what a bootstrap node
 /// answers, or the network for trials, in this order. What the data directory holds is never changed.
-async fn settle_network(settings: &Settings, paths: &DataDir) -> Result<Network, Failure> {
+async fn settle_network(
+    settings: &Settings,
+    named: Option<Genesis>,
+    paths: &DataDir,
+) -> Result<Network, Failure> {
     let stored = stored_genesis(paths)?;
+    if let Some(named) = named {
+        let id = named.network_id();
+        return match stored {
+            Some(stored) if stored.network_id() != id => {
+                Err(other_network(paths, &stored.network_id(), &id))
+            }
+            _ => keep(paths, named),
+        };
+    }
     let pin = match &settings.network {
-        None => None,
         Some(config::Network::Id(id)) => Some(*id),
-        Some(config::Network::File(path)) => {
-            let named = super::network::read(path)?;
-            let id = named.network_id();
-            return match stored {
-                Some(stored) if stored.network_id() != id => {
-                    Err(other_network(paths, &stored.network_id(), &id))
-                }
-                _ => keep(paths, named),
-            };
-        }
+        _ => None,
     };
     match (stored, pin) {
         (Some(stored), Some(pin)) if stored.network_id() != pin => {

@@ -3,6 +3,7 @@
 //! Its two packages go into an environment under `target/` on first use. Without Python or a way to install them the
 //! tests say so and pass, except where `CI` or `VOTENODE_TESTS_NO_SKIP` is set: there they fail.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -75,7 +76,11 @@ fn checker(arguments: &[&Path]) -> Option<Output> {
                     .any(|name| std::env::var_os(name).is_some()),
                 "the checker in Python cannot run: {error}"
             );
-            eprintln!("SKIPPED: the checker in Python cannot run: {error}");
+            // To the descriptor, because the test runner hides what a passing test prints.
+            let _ = writeln!(
+                std::io::stderr(),
+                "\nSKIPPED: the checker in Python cannot run: {error}"
+            );
             return None;
         }
     };
