@@ -226,3 +226,104 @@ fn check<V: crate::chain::state::View + ?Sized>(
         Err(Failure::State(error)) => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::chain::block::Block;
+    use crate::chain::testing::{self, Chain};
+    use crate::export::ChainWriter;
+    use crate::store::StoreConfig;
+    use crate::wire::List;
+
+    /// A chain file with a block per list of transactions, a second apart.
+    fn file(network: &Arc<Network>, blocks: Vec<Vec<Transaction>>) -> Vec<u8> {
+        let mut chain = Chain::new(Arc::clone(network));
+        let mut writer =
+            ChainWriter::new(Vec::new(), network.genesis(), network.genesis_block()).unwrap();
+        for (height, transactions) in (1u64..).zip(blocks) {
+            let template = chain.template(height * 1_000, chain.verified(transactions));
+            let delta = chain
+                .check(&template.header, &template.transactions)
+                .unwrap();
+            chain.state.insert(delta);
+            chain.tip = template.header.clone();
+            let transactions = template
+                .transactions
+                .iter()
+                .map(|t| (**t).clone())
+                .collect();
+            writer
+                .block(Block {
+                    header: template.header,
+                    transactions: List::new(transactions).unwrap(),
+                })
+                .unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    fn imported(store: &mut Store, file: &[u8]) -> Result<Imported, ImportError> {
+        import(store, ChainReader::new(file)?, |_| {})
+    }
+
+    #[test]
+    fn a_longer_file_continues_and_another_chain_is_refused() {
+        let network = testing::network();
+        let mut store = Store::in_memory(&network, StoreConfig::default()).unwrap();
+        let register = |number| testing::register(&network, number);
+        let short = file(&network, vec![vec![register(1)]]);
+        let long = file(
+            &network,
+            vec![vec![register(1)], vec![register(2), register(3)]],
+        );
+        let other = file(&network, vec![vec![register(4)], vec![register(5)], vec![]]);
+        let first = imported(&mut store, &short).unwrap();
+        assert_eq!((first.known, first.blocks, first.transactions), (0, 1, 1));
+        let second = imported(&mut store, &long).unwrap();
+        assert_eq!(
+            (second.known, second.blocks, second.transactions),
+            (1, 1, 2)
+        );
+        assert_eq!(store.snapshot().counts().voters, 3);
+        let error = imported(&mut store, &other).unwrap_err();
+        assert!(matches!(error, ImportError::Departs { height: 1 }));
+        assert_eq!(store.snapshot().tip().height, 2);
+    }
+
+    #[test]
+    fn what_comes_before_a_wrong_block_stays() {
+        let network = testing::network();
+        let mut store = Store::in_memory(&network, StoreConfig::default()).unwrap();
+        let good = testing::register(&network, 1);
+        let bytes = file(
+            &network,
+            vec![vec![good], vec![testing::register(&network, 2)]],
+        );
+        // The same blocks, the second with another's transaction in place of its own.
+        let reader = ChainReader::new(&bytes[..]).unwrap();
+        let mut blocks: Vec<Block> = reader.map(|block| block.unwrap().block).collect();
+        blocks[1].transactions = List::new(vec![testing::register(&network, 3)]).unwrap();
+        let mut writer =
+            ChainWriter::new(Vec::new(), network.genesis(), network.genesis_block()).unwrap();
+        for block in blocks {
+            writer.block(block).unwrap();
+        }
+        let error = imported(&mut store, &writer.finish().unwrap()).unwrap_err();
+        assert!(
+            matches!(error, ImportError::Block { height: 2, .. }),
+            "{error}"
+        );
+        assert_eq!(store.snapshot().tip().height, 1);
+    }
+
+    #[test]
+    fn a_file_of_another_network_is_refused() {
+        let network = testing::network();
+        let other = testing::network_with(|genesis| genesis.timestamp_ms += 1);
+        let mut store = Store::in_memory(&network, StoreConfig::default()).unwrap();
+        let error = imported(&mut store, &file(&other, vec![])).unwrap_err();
+        assert!(matches!(error, ImportError::WrongNetwork { .. }));
+    }
+}

@@ -9,7 +9,7 @@ use super::args::{NetworkCommand, NetworkNewArguments};
 use super::output::{duration, print_either, table};
 use super::{Exit, Failure};
 use crate::chain::genesis::{Finaliser, Genesis, OpenAdmission, Organiser};
-use crate::crypto::{Role, RolePublicKey};
+use crate::crypto::{Kind, PublicKey, Role, RolePublicKey, code};
 use crate::genesis::{self, GenesisFileError, Parameters};
 use crate::wire::Text;
 
@@ -188,16 +188,21 @@ fn to_json(genesis: &Genesis) -> serde_json::Value {
         "elections_by": if genesis.elections_by == Genesis::ORGANISERS { "organisers" } else { "anyone" },
         "organisers": genesis.organisers.iter().map(|organiser| json!({
             "name": organiser.name.as_str(),
-            "key": organiser.key,
+            "key": public_code(Role::Organiser, &organiser.key),
             "may": permissions(organiser),
         })).collect::<Vec<_>>(),
         "finalisers": genesis.finalisers.iter().map(|finaliser| json!({
             "name": finaliser.name.as_str(),
-            "key": finaliser.key,
+            "key": public_code(Role::Finaliser, &finaliser.key),
             "power": finaliser.power,
         })).collect::<Vec<_>>(),
         "provisional": !genesis.finalises(),
     })
+}
+
+/// A public key as people write it.
+fn public_code(role: Role, key: &PublicKey) -> String {
+    code::encode(Kind::Public(role), key.as_bytes()).to_string()
 }
 
 fn permissions(organiser: &Organiser) -> Vec<&'static str> {
@@ -265,7 +270,7 @@ fn describe(genesis: &Genesis) -> String {
                 vec![
                     organiser.name.to_string(),
                     permissions(organiser).join(", "),
-                    organiser.key.to_string(),
+                    public_code(Role::Organiser, &organiser.key),
                 ]
             })
             .collect();

@@ -67,7 +67,8 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let numeric = |column: usize| {
         !rows.is_empty()
             && rows.iter().all(|row| {
-                row[column] == "-" || row[column].starts_with(|c: char| c.is_ascii_digit())
+                let number = row[column].split(' ').next().unwrap_or_default();
+                number == "-" || number.parse::<f64>().is_ok()
             })
     };
     let layout: Vec<(usize, bool)> = (0..columns).map(|c| (width(c), numeric(c))).collect();

@@ -14,6 +14,8 @@ use crate::crypto::Invitation;
 const SLIPS_PER_SHEET: usize = 10;
 /// Characters of a code that stand together.
 const CHUNK: usize = 5;
+/// Length of `invite1`, which stands before them.
+const PREFIX: usize = 7;
 
 /// What stands on every slip.
 #[derive(Clone, Debug)]
@@ -58,9 +60,9 @@ pub fn slips(heading: &Heading<'_>, invitations: &[Invitation]) -> Result<String
 fn slip(page: &mut String, heading: &Heading<'_>, code: &str) -> Result<(), PageError> {
     page.push_str("<article>");
     qr(page, code)?;
-    let chunks = code
-        .as_bytes()
-        .chunks(CHUNK)
+    let (prefix, rest) = code.split_at(PREFIX.min(code.len()));
+    let chunks = std::iter::once(prefix.as_bytes())
+        .chain(rest.as_bytes().chunks(CHUNK))
         .map(String::from_utf8_lossy)
         .fold(String::new(), |text, chunk| text + "<i>" + &chunk + "</i>");
     // Writing to a string cannot fail.
@@ -68,7 +70,7 @@ fn slip(page: &mut String, heading: &Heading<'_>, code: &str) -> Result<(), Page
         page,
         "<div><h2>{}</h2><p class=\"group\">Invitation to vote · {}</p><p class=\"code\">{chunks}</p>\
          <p class=\"how\">On your computer, type<br><kbd>ballot register --invitation</kbd><br>\
-         and the code above. It works once.</p>\
+         and the code in one word. It works once.</p>\
          <p class=\"network\">network {}</p></div></article>",
         escape(heading.network_name),
         escape(heading.group),
