@@ -67,15 +67,14 @@ pub fn make(
     })
 }
 
-/// Takes unspent invitations back: one transaction per [`MAX_INVITATION_KEYS`] keys.
+/// Takes unspent invitations back: one transaction per key, so that one that is used meanwhile spoils no other.
 pub fn revoke(network: &NetworkId, keys: &[PublicKey], organiser: &SigningKey) -> Vec<Transaction> {
     let mut keys = keys.to_vec();
     keys.sort_unstable();
     keys.dedup();
-    keys.chunks(MAX_INVITATION_KEYS)
-        .map(|chunk| {
-            let keys =
-                List::new(chunk.to_vec()).expect("a chunk has 1 to MAX_INVITATION_KEYS keys");
+    keys.into_iter()
+        .map(|key| {
+            let keys = List::new(vec![key]).expect("one key is within the bounds");
             sign::revoke_invitations(network, organiser, keys)
         })
         .collect()
@@ -140,22 +139,26 @@ mod tests {
     }
 
     #[test]
-    fn a_revocation_names_each_key_once() {
+    fn each_key_is_revoked_once_and_by_itself() {
         let organiser = SigningKey::from_seed(&[1; 32]);
         let key = |seed| SigningKey::from_seed(&[seed; 32]).public_key();
         let transactions = revoke(&NETWORK, &[key(3), key(4), key(3)], &organiser);
-        let [transaction] = &transactions[..] else {
-            panic!("one transaction is wanted");
-        };
-        let Payload::InvitationRevoke { revoke } = &transaction.payload else {
-            panic!("another kind");
-        };
-        assert_eq!(revoke.keys.len(), 2);
-        let digest = signing_digest(
-            Context::SignInvitationRevoke,
-            NETWORK.as_bytes(),
-            &revoke.payload(),
-        );
-        assert!(revoke.organiser.verify(&digest, &revoke.signature));
+        let mut revoked = Vec::new();
+        for transaction in &transactions {
+            let Payload::InvitationRevoke { revoke } = &transaction.payload else {
+                panic!("another kind");
+            };
+            let digest = signing_digest(
+                Context::SignInvitationRevoke,
+                NETWORK.as_bytes(),
+                &revoke.payload(),
+            );
+            assert!(revoke.organiser.verify(&digest, &revoke.signature));
+            assert_eq!(revoke.keys.len(), 1);
+            revoked.extend(revoke.keys.iter().copied());
+        }
+        let mut wanted = vec![key(3), key(4)];
+        wanted.sort_unstable();
+        assert_eq!(revoked, wanted);
     }
 }

@@ -30,9 +30,13 @@ fn ask(socket: &Path, request: &Request) -> Result<Value, Failure> {
     Ok(Client::connect(socket)?.ask(request)?)
 }
 
-/// Hands transactions to the node; the first that is refused ends it.
-pub fn submit(socket: &Path, transactions: &[Transaction]) -> Result<(), Failure> {
+/// A transaction that the node refused: the number of the rule that it breaks, and the rule in words.
+pub type Refusal = (u64, String);
+
+/// Hands transactions to the node, all of them even if some are refused.
+pub fn submit(socket: &Path, transactions: &[Transaction]) -> Result<Vec<Refusal>, Failure> {
     let mut client = Client::connect(socket)?;
+    let mut refusals = Vec::new();
     // One at a time: each may be as long as a message to a node can be.
     for transaction in transactions {
         let request = Request::Submit {
@@ -43,13 +47,9 @@ pub fn submit(socket: &Path, transactions: &[Transaction]) -> Result<(), Failure
         match outcome["outcome"].as_str() {
             Some("accepted" | "duplicate") => {}
             Some("rejected") => {
-                let reason = outcome["reason"]["message"]
-                    .as_str()
-                    .unwrap_or("for no reason");
-                return Err(Failure::new(
-                    Exit::Refused,
-                    format!("the node refused: {reason}"),
-                ));
+                let reason = &outcome["reason"];
+                let words = reason["message"].as_str().unwrap_or("for no reason");
+                refusals.push((reason["code"].as_u64().unwrap_or(0), words.to_owned()));
             }
             _ => {
                 return Err(Failure::new(
@@ -59,7 +59,7 @@ pub fn submit(socket: &Path, transactions: &[Transaction]) -> Result<(), Failure
             }
         }
     }
-    Ok(())
+    Ok(refusals)
 }
 
 /// Runs `votenode status`.

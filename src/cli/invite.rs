@@ -9,8 +9,9 @@ use serde_json::json;
 
 use super::args::{InviteArguments, InviteCommand, SignerArguments};
 use super::output::print_either;
-use super::{Failure, ask, key, network};
+use super::{Exit, Failure, ask, key, network};
 use crate::chain::genesis::{Genesis, Group, Organiser};
+use crate::chain::invalid::RULES;
 use crate::chain::transaction::{MAX_INVITATION_KEYS, Transaction};
 use crate::crypto::{Invitation, PublicKey, Role, RoleKey};
 use crate::invite::{self, page};
@@ -101,7 +102,7 @@ fn make(
     let transactions = order.out.join("transactions.txt");
     let text = transaction_file::write(&network, &made.transactions);
     write_private(&transactions, text.as_bytes())?;
-    let submitted = hand_in(&made.transactions, socket)?;
+    let submitted = hand_in(&made.transactions, socket, &[])?.is_some();
     let mut text = format!(
         "{} invitations for group {group} of {}\n\n  {}   the codes: secret\n",
         order.count,
@@ -159,26 +160,36 @@ fn revoke(
     let transactions = invite::revoke(&network, &keys, organiser.signing_key());
     let text = transaction_file::write(&network, &transactions);
     write_private(out, text.as_bytes())?;
-    let submitted = hand_in(&transactions, socket)?;
-    let next = if submitted {
-        "The node has the transactions.".to_owned()
-    } else {
-        format!("Hand it in with `ballot submit {}`.", out.display())
+    let too_late = hand_in(
+        &transactions,
+        socket,
+        &["invitation_spent", "invitation_revoked"],
+    )?;
+    let next = match too_late {
+        None => format!(
+            "{} invitations are taken back by {}, those that were used before excepted. Hand it in with `ballot submit \
+             {}`.\n",
+            transactions.len(),
+            out.display(),
+            out.display()
+        ),
+        Some(too_late) => format!(
+            "The node takes back {} of {} invitations; {too_late} were used or taken back before.\n",
+            transactions.len() - too_late,
+            transactions.len()
+        ),
     };
     print_either(
         json,
         &json!({
             "network": network,
-            "count": keys.len(),
+            "count": transactions.len(),
             "transactions": out,
             "transaction_ids": ids(&transactions),
-            "submitted": submitted,
+            "submitted": too_late.is_some(),
+            "too_late": too_late,
         }),
-        &format!(
-            "{} invitations are taken back by {}, unless they are used first. {next}\n",
-            keys.len(),
-            out.display()
-        ),
+        &next,
     )
 }
 
@@ -234,15 +245,28 @@ fn ids(transactions: &[Transaction]) -> Vec<String> {
         .collect()
 }
 
+/// Hands in where that was asked for. Refusals that break one of the rules `passed_over` are counted, any other is a
+/// failure.
 fn hand_in(
     transactions: &[Transaction],
     socket: Option<impl FnOnce() -> Result<PathBuf, Failure>>,
-) -> Result<bool, Failure> {
+    passed_over: &[&str],
+) -> Result<Option<usize>, Failure> {
     let Some(socket) = socket else {
-        return Ok(false);
+        return Ok(None);
     };
-    ask::submit(&socket()?, transactions)?;
-    Ok(true)
+    let refusals = ask::submit(&socket()?, transactions)?;
+    let is_passed_over = |code: u64| {
+        let rule = RULES.iter().find(|(rule, _)| *rule == code);
+        rule.is_some_and(|(_, name)| passed_over.contains(name))
+    };
+    match refusals.iter().find(|(code, _)| !is_passed_over(*code)) {
+        Some((_, words)) => Err(Failure::new(
+            Exit::Refused,
+            format!("the node refused: {words}"),
+        )),
+        None => Ok(Some(refusals.len())),
+    }
 }
 
 /// Half a file is worse than none: what cannot be written whole is removed.
@@ -344,7 +368,7 @@ mod tests {
         )
         .unwrap();
         let text = fs::read_to_string(dir.path().join("revoke.txt")).unwrap();
-        assert_eq!(transaction_file::parse(&text).unwrap().1.len(), 1);
+        assert_eq!(transaction_file::parse(&text).unwrap().3.len(), 1);
     }
 
     #[test]
