@@ -23,7 +23,10 @@
 //! | | [`audit`], [`import`] | a chain checked from its first byte to its last |
 //! | | [`join`], [`invite`] | the genesis from a peer; invitations |
 //! | 5 | [`client`] | what `ballot` does; knows [`protocol`] and the network, never a node's insides |
-//! | | [`config`], [`control`], [`cli`] | what `votenode` is told, by whom, and its commands |
+//! | | [`http`] | the API, metrics and a page, on loopback |
+//! | | [`config`], [`control`] | settings; what only a node's operator may ask of it |
+//! | | [`demo`] | a whole election, with processes of its own |
+//! | 6 | [`cli`] | the commands of `votenode` |
 //!
 //! # Where a vote travels
 //!

@@ -368,7 +368,7 @@ mod tests {
         )
         .unwrap();
         let text = fs::read_to_string(dir.path().join("revoke.txt")).unwrap();
-        assert_eq!(transaction_file::parse(&text).unwrap().3.len(), 1);
+        assert_eq!(transaction_file::parse(&text).unwrap().1.len(), 3);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! It holds no secret and grants no power: whatever it tells is public within the network, and a transaction carries
 //! its own proof. Still it listens on loopback unless told otherwise, answers only to its own names and refuses writes
-//! that a foreign web page caused ([`guard`]). Everything is served from the node's published picture and from
+//! that a foreign web page caused (`guard`). Everything is served from the node's published picture and from
 //! snapshots of its store; only submissions and the list of peers ask the node itself. `openapi.json` describes it.
 
 mod chain;

@@ -3,6 +3,7 @@
 
 mod chain;
 mod encoding;
+mod guide;
 mod keys;
 mod messages;
 mod python;
