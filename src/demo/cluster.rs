@@ -114,15 +114,6 @@ impl<'a> Cluster<'a> {
                 return Ok(pictures);
             }
             self.check_processes()?;
-            if let Some(index) = pictures
-                .iter()
-                .position(|p| p.as_ref().is_some_and(|p| p.disk_full))
-            {
-                let mut error =
-                    DemoError::not_seen(format!("the disk is full, says node {}", index + 1));
-                error.problem = super::Problem::DiskFull;
-                return Err(error);
-            }
             let now = Instant::now();
             if now >= deadline {
                 return Err(DemoError::not_seen(format!(

@@ -80,7 +80,7 @@ impl DemoError {
 
     /// Somebody ended it.
     pub fn interrupted() -> Self {
-        Self::new(Problem::Interrupted, "interrupted; nothing is left behind")
+        Self::new(Problem::Interrupted, "interrupted")
     }
 
     /// Says what was going on, unless that is known.

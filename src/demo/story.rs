@@ -11,7 +11,7 @@ use tokio::time::Instant as Deadline;
 use super::DemoArguments;
 use super::cluster::Cluster;
 use super::crowd::{Client, shares};
-use super::error::DemoError;
+use super::error::{DemoError, Problem};
 use super::orders::{NodeResult, Order, Place, Report};
 use super::outcome::{OptionOutcome, Outcome};
 use super::tools;
@@ -108,24 +108,28 @@ impl<'a> Story<'a> {
     /// Runs it to its end.
     pub async fn run(&mut self) -> Result<Outcome, DemoError> {
         let mut pictures = self.cluster.watch();
-        let told = async {
+        let view = self.view;
+        // Shows the nodes, and notices what no step waits for: a full disk would only make every step late.
+        let watched = async {
             loop {
                 let now = pictures.borrow_and_update().clone();
-                self.view.nodes(&now);
+                view.nodes(&now);
+                if let Some(error) = full_disk(&now) {
+                    break error;
+                }
                 if pictures.changed().await.is_err() {
                     std::future::pending::<()>().await;
                 }
             }
         };
-        let view = self.view;
-        let steps = self.steps();
-        tokio::select! {
-            ended = steps => ended.map_err(|error| match view.step() {
-                Some(step) => error.during(&step),
-                None => error,
-            }),
-            () = told => Err(DemoError::not_seen("the display ended")),
-        }
+        let ended = tokio::select! {
+            ended = self.steps() => ended,
+            error = watched => Err(error),
+        };
+        ended.map_err(|error| match view.step() {
+            Some(step) => error.during(&step),
+            None => error,
+        })
     }
 
     async fn steps(&mut self) -> Result<Outcome, DemoError> {
@@ -785,6 +789,15 @@ fn all(pictures: &Pictures, condition: impl Fn(&Picture) -> bool) -> bool {
 fn one_tip(pictures: &Pictures) -> bool {
     let first = pictures.first().and_then(Option::as_ref);
     first.is_some_and(|first| all(pictures, |picture| picture.tip == first.tip))
+}
+
+/// What a node says whose disk is full.
+fn full_disk(pictures: &Pictures) -> Option<DemoError> {
+    let full = |picture: &Option<Picture>| picture.as_ref().is_some_and(|p| p.disk_full);
+    let index = pictures.iter().position(full)?;
+    let mut error = DemoError::not_seen(format!("the disk is full, says node {}", index + 1));
+    error.problem = Problem::DiskFull;
+    Some(error)
 }
 
 fn blocks(heights: Option<(u64, u64)>) -> String {
