@@ -75,6 +75,8 @@ pub(super) enum HeaderRefusal {
     OnInvalidBranch,
     #[error("it forks off where the chain is settled")]
     Settled,
+    #[error("its transactions were asked for in vain a moment ago")]
+    Withheld,
     #[error("there are too many side branches")]
     TooMany,
     #[error("{0}")]
@@ -163,6 +165,9 @@ impl Node {
     ) -> Result<(), HeaderRefusal> {
         if self.tree.get(&id).is_some() {
             return Ok(());
+        }
+        if self.fetch.is_withheld(&id, self.now.mono_ms) {
+            return Err(HeaderRefusal::Withheld);
         }
         let parent = self
             .header(&header.parent)
@@ -333,6 +338,7 @@ impl Node {
         transactions: Vec<Verified<Transaction>>,
         from: Option<PeerId>,
     ) {
+        self.fetch.came(&block);
         self.bodies
             .insert(block, Body::Ready { transactions, from });
         self.tree_body_ready(&block);

@@ -5,11 +5,10 @@
 //! is accepted, ignored or rejected as a whole, and a submitter gets an outcome per item. Items whose voter, election
 //! or invitation is not on the chain yet are held for a moment, because topics are not ordered among each other.
 
-use std::collections::{BTreeMap, VecDeque};
-
 use tracing::debug;
 use votenode_p2p::{MessageId, PeerId, Verdict};
 
+use super::intake::{Bringer, Fate, Held, Ticket};
 use super::mempool::Refusal;
 use super::{Effect, Job, Node, Submitter};
 use crate::chain::form::check_form;
@@ -20,72 +19,15 @@ use crate::chain::transaction::{Payload, Transaction, TxId};
 use crate::chain::verify::Verified;
 use crate::protocol::gossip::TransactionBatch;
 use crate::protocol::names::Topic;
-use crate::protocol::submit::{Outcome, Reason};
+use crate::protocol::submit::Outcome;
 use crate::wire;
 
-/// Most transactions held at once, all peers together: five full gossip messages.
-const MAX_HELD: usize = 5 * 1024;
 /// Most arrays under way at once. What comes above that is ignored, or answered with `busy`.
 const MAX_TICKETS: usize = 4_096;
 /// Most verification jobs under way at once; each is an array of at most 64 KiB or a block.
 pub(super) const MAX_JOBS: usize = 256;
 /// Score points for a message that no correct peer forwards.
 const INVALID_POINTS: u32 = 10;
-
-/// Who waits for the verdicts on an array.
-#[derive(Debug)]
-pub(super) enum Bringer {
-    /// A gossip message.
-    Gossip { id: MessageId, from: PeerId },
-    /// A submitter.
-    Submit(Submitter),
-    /// A comparison of pools; nobody waits.
-    Pool { from: PeerId },
-}
-
-/// What became of one item.
-#[derive(Clone, Debug)]
-enum Fate {
-    Accepted,
-    Known,
-    Invalid(Invalid),
-    Full,
-}
-
-/// An array under way.
-pub(super) struct Ticket {
-    bringer: Bringer,
-    fates: Vec<Option<Fate>>,
-    open: usize,
-}
-
-/// A transaction that waits for what it refers to.
-struct Held {
-    ticket: u64,
-    index: usize,
-    transaction: Verified<Transaction>,
-    deadline_ms: u64,
-}
-
-/// Everything under way between arrival and mempool.
-#[derive(Default)]
-pub(super) struct Intake {
-    tickets: BTreeMap<u64, Ticket>,
-    next_ticket: u64,
-    held: VecDeque<Held>,
-}
-
-impl Intake {
-    /// Transactions held for what they refer to.
-    pub(super) fn held(&self) -> usize {
-        self.held.len()
-    }
-
-    /// When the first of the held ones is given up.
-    pub(super) fn next_deadline_ms(&self) -> Option<u64> {
-        self.held.front().map(|held| held.deadline_ms)
-    }
-}
 
 impl Node {
     /// An array of transactions from gossip.
@@ -108,7 +50,7 @@ impl Node {
             let text = format!("a {} on topic {}", alien.kind().name(), topic.name());
             return self.reject_gossip(id, from, &text);
         }
-        if self.overloaded() || self.disk_full {
+        if self.overloaded() || self.write_failure.is_some() || self.intake.crowded(&from) {
             return self.report(id, from, Verdict::Ignore);
         }
         self.take(Bringer::Gossip { id, from }, batch.transactions.into_vec());
@@ -116,7 +58,7 @@ impl Node {
 
     /// Transactions from a client.
     pub(super) fn submitted(&mut self, submitter: Submitter, transactions: Vec<Transaction>) {
-        if self.overloaded() || self.disk_full || self.is_syncing() {
+        if self.overloaded() || self.write_failure.is_some() || self.is_syncing() {
             let outcomes = transactions.iter().map(|_| Outcome::Busy {}).collect();
             self.answers.push((submitter, outcomes));
             return;
@@ -141,6 +83,11 @@ impl Node {
         let mut ticket = Ticket {
             bringer,
             fates: vec![None; transactions.len()],
+            kinds: transactions
+                .iter()
+                .map(|transaction| transaction.kind())
+                .collect(),
+            held: 0,
             open: transactions.len(),
         };
         let mut to_verify = Vec::new();
@@ -153,10 +100,11 @@ impl Node {
                 Some(Fate::Known)
             } else if let Err(invalid) = check_form(&self.network, &transaction) {
                 Some(Fate::Invalid(invalid))
+            } else if self.knows(&id) {
+                // Before the clock is asked: who submits the same bytes again after the close is told that they are in.
+                Some(Fate::Known)
             } else if let Err(too_late) = self.check_submission_time(&ticket, &transaction) {
                 Some(Fate::Invalid(too_late))
-            } else if self.knows(&id) {
-                Some(Fate::Known)
             } else {
                 None
             };
@@ -247,7 +195,10 @@ impl Node {
                 Fate::Full
             }
             Ok(Err(invalid)) if invalid.may_become_valid() && may_hold => {
-                if self.intake.held.len() < MAX_HELD && self.worth_holding(&invalid) {
+                if self.intake.may_hold(ticket) && self.worth_holding(&invalid) {
+                    if let Some(ticket) = self.intake.tickets.get_mut(&ticket) {
+                        ticket.held += 1;
+                    }
                     let deadline_ms = self.now.mono_ms + self.hold_ms();
                     self.intake.held.push_back(Held {
                         ticket,
@@ -367,6 +318,11 @@ impl Node {
 
     /// Tells the bringer.
     fn finish(&mut self, ticket: Ticket) {
+        for (fate, kind) in ticket.fates.iter().zip(&ticket.kinds) {
+            if let Some(Fate::Invalid(_)) = fate {
+                self.counters.rejected.add(*kind);
+            }
+        }
         let fates: Vec<Fate> = ticket
             .fates
             .into_iter()
@@ -430,23 +386,6 @@ impl Node {
             points,
             reason: why.to_owned(),
         });
-    }
-}
-
-impl Fate {
-    fn is_wrong_everywhere(&self) -> bool {
-        matches!(self, Self::Invalid(invalid) if invalid.in_every_state())
-    }
-
-    fn into_outcome(self) -> Outcome {
-        match self {
-            Self::Accepted => Outcome::Accepted {},
-            Self::Known => Outcome::Duplicate {},
-            Self::Full => Outcome::Busy {},
-            Self::Invalid(invalid) => Outcome::Rejected {
-                reason: Reason::from(&invalid),
-            },
-        }
     }
 }
 

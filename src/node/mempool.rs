@@ -58,6 +58,7 @@ pub struct Mempool {
     order: BTreeMap<(u8, u64), TxId>,
     arrivals: u64,
     bytes: usize,
+    bytes_of_organisers: usize,
     counts: KindCounts,
 }
 
@@ -75,6 +76,11 @@ fn precedence(kind: Kind) -> u8 {
     }
 }
 
+/// Kinds from this precedence on are written by voters.
+const FIRST_OF_VOTERS: u8 = 5;
+/// Transactions of organisers that go into a block before those of voters.
+const FIRST_IN_BLOCK: usize = 64;
+
 impl Mempool {
     /// An empty one.
     pub fn new(limits: MempoolLimits) -> Self {
@@ -85,12 +91,32 @@ impl Mempool {
             order: BTreeMap::new(),
             arrivals: 0,
             bytes: 0,
+            bytes_of_organisers: 0,
             counts: KindCounts::default(),
         }
     }
 
-    /// Takes a transaction.
+    /// Takes a transaction. What organisers write may fill a quarter of the room, so that votes always find some.
     pub fn insert(&mut self, transaction: Verified<Transaction>) -> Result<(), Refusal> {
+        if precedence(transaction.kind()) < FIRST_OF_VOTERS
+            && self.bytes_of_organisers + transaction.encoded_len() > self.limits.max_bytes / 4
+            && !self.by_id.contains_key(&transaction.id())
+        {
+            return Err(Refusal::Full);
+        }
+        self.insert_within(
+            transaction,
+            self.limits.max_transactions,
+            self.limits.max_bytes,
+        )
+    }
+
+    fn insert_within(
+        &mut self,
+        transaction: Verified<Transaction>,
+        max_transactions: usize,
+        max_bytes: usize,
+    ) -> Result<(), Refusal> {
         let id = transaction.id();
         if self.by_id.contains_key(&id) {
             return Err(Refusal::Known);
@@ -99,8 +125,8 @@ impl Mempool {
         if let Some(other) = keys.iter().find_map(|key| self.by_conflict.get(key)) {
             return Err(Refusal::Conflict(*other));
         }
-        if self.by_id.len() >= self.limits.max_transactions
-            || self.bytes + transaction.encoded_len() > self.limits.max_bytes
+        if self.by_id.len() >= max_transactions
+            || self.bytes.saturating_add(transaction.encoded_len()) > max_bytes
         {
             return Err(Refusal::Full);
         }
@@ -110,10 +136,18 @@ impl Mempool {
         let order = (precedence(transaction.kind()), self.arrivals);
         self.arrivals += 1;
         self.bytes += transaction.encoded_len();
+        if order.0 < FIRST_OF_VOTERS {
+            self.bytes_of_organisers += transaction.encoded_len();
+        }
         self.counts.add(transaction.kind());
         self.order.insert(order, id);
         self.by_id.insert(id, Entry { transaction, order });
         Ok(())
+    }
+
+    /// Takes a transaction back that was here before, whatever the bounds: it was acknowledged.
+    pub fn restore(&mut self, transaction: Verified<Transaction>) -> Result<(), Refusal> {
+        self.insert_within(transaction, usize::MAX, usize::MAX)
     }
 
     /// Takes a transaction out.
@@ -121,6 +155,9 @@ impl Mempool {
         let Entry { transaction, order } = self.by_id.remove(id)?;
         self.order.remove(&order);
         self.bytes -= transaction.encoded_len();
+        if order.0 < FIRST_OF_VOTERS {
+            self.bytes_of_organisers -= transaction.encoded_len();
+        }
         self.counts.remove(transaction.kind());
         for key in conflict_keys(&transaction) {
             if self.by_conflict.get(&key) == Some(id) {
@@ -156,9 +193,16 @@ impl Mempool {
         self.by_id.contains_key(id)
     }
 
-    /// All, in the order in which a block should hold them.
+    /// All, in the order in which a block should hold them: some of what organisers write, since others depend on it,
+    /// then what voters write, then the rest.
     pub fn iter(&self) -> impl Iterator<Item = &Verified<Transaction>> {
-        self.order.values().filter_map(|id| self.get(id))
+        let organisers = || self.order.range(..(FIRST_OF_VOTERS, 0));
+        let voters = self.order.range((FIRST_OF_VOTERS, 0)..);
+        organisers()
+            .take(FIRST_IN_BLOCK)
+            .chain(voters)
+            .chain(organisers().skip(FIRST_IN_BLOCK))
+            .filter_map(|(_, id)| self.get(id))
     }
 
     /// How many.

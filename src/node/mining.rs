@@ -47,6 +47,7 @@ pub(super) struct Mining {
     hash_rate: u64,
     leases: LeasePolicy,
     announced: Option<(BlockId, Phase)>,
+    sequence: u64,
     others: BTreeMap<PublicKey, Heard>,
     budget: Budget,
     /// When to look again, by the wall clock.
@@ -78,11 +79,18 @@ impl Mining {
             hash_rate: 0,
             leases: LeasePolicy::new(block_time_ms),
             announced: None,
+            sequence: 0,
             others: BTreeMap::new(),
             budget: Budget::default(),
             wake_at_ms: None,
             paused: None,
         }
+    }
+
+    /// The clock, but always more than the last time, whatever the clock does.
+    fn next_sequence(&mut self, wall_ms: u64) -> u64 {
+        self.sequence = wall_ms.max(self.sequence + 1);
+        self.sequence
     }
 
     /// The key that goes into headers.
@@ -230,7 +238,11 @@ impl Node {
                 Skip::Invalid(invalid) if !invalid.may_become_valid() => {
                     self.drop_pending(&id, &invalid);
                 }
-                _ => {}
+                // It needs something that left the chain; it is no reason to mine, and not waited for without end.
+                Skip::Invalid(_) => {
+                    self.dubious.entry(id).or_insert(parent.height);
+                }
+                Skip::NoRoom => {}
             }
         }
         let mut counts = KindCounts::default();
@@ -264,17 +276,20 @@ impl Node {
     }
 
     fn why_not_mine(&self) -> Option<String> {
-        if self.disk_full {
-            return Some("the disk is full".into());
+        if let Some(failure) = &self.write_failure {
+            return Some(failure.words.clone());
         }
         if self.is_syncing() {
             return Some("the chain is still being fetched".into());
         }
         match self.clock_offset_ms() {
-            Some(offset) if offset.abs() > MAX_CLOCK_OFFSET_MS => Some(format!(
-                "this machine's clock is {:.1} s off the peers' median; set it right",
-                offset as f64 / 1000.0
-            )),
+            // One or two peers may be wrong themselves, or lie.
+            Some(offset) if self.peers.len() >= 3 && offset.abs() > MAX_CLOCK_OFFSET_MS => {
+                Some(format!(
+                    "this machine's clock is {:.1} s off the peers' median; set it right",
+                    offset as f64 / 1000.0
+                ))
+            }
             _ => None,
         }
     }
@@ -320,7 +335,7 @@ impl Node {
             counts: List::new(counts.0.to_vec()).expect("a count per kind"),
             lease_ms,
             hash_rate: self.mining.hash_rate,
-            sequence: self.now.wall_ms,
+            sequence: self.mining.next_sequence(self.now.wall_ms),
             miner: self.mining.miner,
             signature: Signature::ZERO,
         };

@@ -15,18 +15,24 @@
 
 mod advance;
 mod blocks;
+mod follow;
 pub mod handle;
+mod headers;
 mod ingest;
+mod intake;
 mod io;
 pub mod mempool;
 mod miner;
 mod mining;
 mod outbox;
 mod peers;
+mod pin;
 mod queue;
+mod recall;
 pub mod results;
 pub mod serve;
 pub mod shell;
+mod stage;
 pub mod status;
 mod sync;
 #[cfg(test)]
@@ -53,7 +59,7 @@ use crate::protocol::names::Topic;
 use crate::protocol::submit::{Outcome, Reason};
 use crate::store::{Store, StoreError};
 use blocks::{BlockTicket, Body, Future};
-use ingest::Intake;
+use intake::Intake;
 use mempool::{Mempool, MempoolLimits};
 use mining::Mining;
 use outbox::Outbox;
@@ -92,6 +98,8 @@ enum Job {
 struct Stage {
     /// Taken into the mempool in this batch; whether to publish them.
     pending: Vec<(Verified<Transaction>, bool)>,
+    /// Blocks off the best chain whose transactions are of no more use.
+    forget: Vec<BlockId>,
     /// Out of the mempool since the last commit.
     removed: Vec<TxId>,
     /// Small facts to write; `None` removes one.
@@ -100,6 +108,12 @@ struct Stage {
     peers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Entries of the block list.
     bans: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+/// Why the store does not take writes.
+struct WriteFailure {
+    full: bool,
+    words: String,
 }
 
 /// Where a dropped transaction's reason is found, by those who ask.
@@ -160,8 +174,12 @@ pub struct Node {
     competing: Option<CompetingChain>,
     following: bool,
     tip_changed: bool,
-    disk_full: bool,
+    /// Why the last write failed, until one succeeds.
+    write_failure: Option<WriteFailure>,
     disk_retry_ms: u64,
+    /// Height at which the operator last let go of a pinned closing block.
+    released_height: u64,
+    fetch: sync::Fetch,
     dropped: Arc<DropLog>,
     counters: Counters,
     now: Now,
@@ -173,7 +191,7 @@ pub struct Node {
 impl Node {
     /// A node on its store. The mempool is what the store holds as pending and is still valid.
     pub fn new(config: NodeConfig, store: Store, now: Now) -> Result<Self, StoreError> {
-        let tree = advance::load_tree(&store)?;
+        let tree = recall::load_tree(&store)?;
         let block_time_ms = config.network.block_time_ms;
         let mut node = Self {
             network: config.network,
@@ -197,8 +215,10 @@ impl Node {
             competing: None,
             following: false,
             tip_changed: false,
-            disk_full: false,
+            write_failure: None,
             disk_retry_ms: 0,
+            released_height: 0,
+            fetch: sync::Fetch::default(),
             dropped: Arc::default(),
             counters: Counters::default(),
             now,
@@ -235,7 +255,11 @@ impl Node {
         match input {
             Input::Tick => {}
             Input::PeerReady { peer } => self.peer_ready(peer),
-            Input::PeerGone { peer } => self.peers.remove(&peer),
+            Input::PeerGone { peer } => {
+                for asked in self.peers.remove(&peer) {
+                    self.unanswered(asked);
+                }
+            }
             Input::PeerStatus { peer, status } => self.peer_status(peer, status),
             Input::Gossip {
                 topic,
@@ -292,7 +316,8 @@ impl Node {
                 .map(|(due_ms, _)| from_wall(*due_ms)),
             self.mining.wake_at_ms().map(from_wall),
             self.next_boundary_wakeup().map(from_wall),
-            self.disk_full.then_some(self.disk_retry_ms),
+            self.write_failure.is_some().then_some(self.disk_retry_ms),
+            self.fetch.next_deadline_ms(),
         ];
         deadlines
             .into_iter()
@@ -378,9 +403,11 @@ impl Node {
     pub fn status(&self) -> NodeStatus {
         let tip = self.store.snapshot().tip();
         let mut warnings = Vec::new();
-        if self.disk_full {
-            warnings
-                .push("the disk is full: nothing is accepted until there is room again".to_owned());
+        if let Some(failure) = &self.write_failure {
+            warnings.push(format!(
+                "{}: nothing is accepted until the store can be written again",
+                failure.words
+            ));
         }
         let mining = self.mining.status();
         if let Some(paused) = &mining.paused {
@@ -427,7 +454,10 @@ impl Node {
             mining,
             mining_states: self.mining.others(tip.height),
             clock_offset_ms: self.clock_offset_ms(),
-            disk_full: self.disk_full,
+            disk_full: self
+                .write_failure
+                .as_ref()
+                .is_some_and(|failure| failure.full),
             competing: self.competing,
             warnings,
             counters: self.counters,

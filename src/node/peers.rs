@@ -11,7 +11,9 @@ use crate::protocol::sync::Status;
 /// Requests under way to one peer.
 pub(super) const MAX_REQUESTS_PER_PEER: usize = 3;
 /// How long a peer that answered `busy`, or not at all, is left alone, in milliseconds.
-const PAUSE_MS: u64 = 1_000;
+const PAUSE_MS: u64 = 250;
+/// Failures in a row that are counted: the longest pause is half a minute.
+const MAX_FAILURES: u32 = 7;
 
 /// What a request was for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub(super) struct Peer {
     /// When its pool was last compared with ours (monotonic).
     pub(super) pool_compared_ms: Option<u64>,
     paused_until_ms: u64,
+    /// Requests in a row that brought nothing.
+    failures: u32,
     requests: usize,
 }
 
@@ -59,9 +63,19 @@ impl Peers {
         self.peers.entry(peer).or_default();
     }
 
-    /// A peer went. Its requests end by their own replies.
-    pub(super) fn remove(&mut self, peer: &PeerId) {
+    /// A peer went, and with it the requests to it: what they were for. Replies that still come are ignored.
+    pub(super) fn remove(&mut self, peer: &PeerId) -> Vec<Asked> {
         self.peers.remove(peer);
+        let tags: Vec<u64> = self
+            .requests
+            .iter()
+            .filter(|(_, (asked_peer, _))| asked_peer == peer)
+            .map(|(tag, _)| *tag)
+            .collect();
+        tags.into_iter()
+            .filter_map(|tag| self.requests.remove(&tag))
+            .map(|(_, asked)| asked)
+            .collect()
     }
 
     /// One of them.
@@ -115,14 +129,15 @@ impl Peers {
         Some(asked)
     }
 
-    /// Leaves a peer alone for a moment.
+    /// Leaves a peer alone for a moment that doubles with every failure in a row.
     pub(super) fn pause(&mut self, peer: &PeerId, now_ms: u64) {
         if let Some(entry) = self.peers.get_mut(peer) {
-            entry.paused_until_ms = now_ms + PAUSE_MS;
+            entry.failures = (entry.failures + 1).min(MAX_FAILURES);
+            entry.paused_until_ms = now_ms + (PAUSE_MS << entry.failures);
         }
     }
 
-    /// Peers that say their chain is at least this high and that can take a request, least busy first.
+    /// Peers that say their chain is at least this high and that can take a request, the reliable and least busy first.
     pub(super) fn at_height(&self, height: u64, now_ms: u64) -> Vec<PeerId> {
         let mut able: Vec<_> = self
             .peers
@@ -135,10 +150,10 @@ impl Peers {
                         .as_ref()
                         .is_some_and(|(status, _)| status.height >= height)
             })
-            .map(|(id, peer)| (peer.requests, *id))
+            .map(|(id, peer)| (peer.failures, peer.requests, *id))
             .collect();
         able.sort();
-        able.into_iter().map(|(_, id)| id).collect()
+        able.into_iter().map(|(_, _, id)| id).collect()
     }
 
     /// When the next status is due.
@@ -146,13 +161,25 @@ impl Peers {
         self.peers.values().map(|peer| peer.ask_at_ms).min()
     }
 
-    /// Median of the peers' clock offsets, in milliseconds.
+    /// A peer gave something useful.
+    pub(super) fn useful(&mut self, peer: &PeerId) {
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.failures = 0;
+        }
+    }
+
+    /// Median of the peers' clock offsets, in milliseconds. This node's own clock, which is off by nothing, counts as
+    /// one more.
     pub(super) fn median_clock_offset_ms(&self) -> Option<i64> {
         let mut offsets: Vec<i64> = self
             .peers
             .values()
             .filter_map(|peer| peer.clock_offset_ms)
             .collect();
+        if offsets.is_empty() {
+            return None;
+        }
+        offsets.push(0);
         offsets.sort_unstable();
         offsets.get(offsets.len() / 2).copied()
     }

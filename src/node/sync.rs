@@ -1,6 +1,8 @@
 //! Catching up: where peers stand, headers first, then bodies from several peers at once; and the regular comparison of
 //! pools, since gossip alone never heals a missed message.
 
+use std::collections::BTreeMap;
+
 use tracing::debug;
 use votenode_p2p::PeerId;
 
@@ -27,13 +29,86 @@ const TRANSACTION_BYTES: u64 = 1024 * 1024;
 const BODY_WINDOW: usize = 256;
 /// Blocks behind the best header at which a node counts as catching up.
 const FAR_BEHIND: u64 = 16;
+/// How long the lowest missing body is waited for before its block is set aside, in milliseconds. Its header cost work,
+/// but a header whose body nobody gives must not hold up everybody else.
+const BODY_PATIENCE_MS: u64 = 20_000;
+/// How long a block is set aside the first time, in milliseconds; it doubles each time.
+const WITHHELD_MS: u64 = 30_000;
+/// Blocks set aside that are remembered.
+const MAX_WITHHELD: usize = 256;
+/// How long this node counts as catching up without any body coming, in milliseconds.
+const SYNC_PATIENCE_MS: u64 = 10_000;
+/// Bytes of bodies that may be ahead of the tip, if all blocks are as large as they may be.
+const WINDOW_BYTES: u64 = 128 * 1024 * 1024;
 /// Score points for a reply that no correct peer sends.
 const LIE_POINTS: u32 = 20;
 
+/// How fetching of bodies goes.
+#[derive(Default)]
+pub(super) struct Fetch {
+    /// The lowest missing body and since when it has been waited for (monotonic).
+    waiting_for: Option<(BlockId, u64)>,
+    /// Blocks whose bodies nobody gave: until when they are set aside, and how often that happened.
+    withheld: BTreeMap<BlockId, (u64, u32)>,
+    /// Blocks set aside since the last body came.
+    disappointments: u32,
+}
+
+impl Fetch {
+    /// When the lowest missing body is given up.
+    pub(super) fn next_deadline_ms(&self) -> Option<u64> {
+        self.waiting_for
+            .map(|(_, since_ms)| since_ms + BODY_PATIENCE_MS)
+    }
+
+    /// Whether a block is set aside.
+    pub(super) fn is_withheld(&self, id: &BlockId, now_ms: u64) -> bool {
+        self.withheld
+            .get(id)
+            .is_some_and(|(until_ms, _)| *until_ms > now_ms)
+    }
+
+    /// A body came.
+    pub(super) fn came(&mut self, id: &BlockId) {
+        self.withheld.remove(id);
+        self.disappointments = 0;
+        self.waiting_for = None;
+    }
+}
+
 impl Node {
-    /// Whether this node is far behind the best chain of headers.
+    /// Whether this node is far behind the best chain of headers, and on its way there. Headers that no body follows do
+    /// not count: they cost whoever makes them little, and nobody may be kept from voting by them.
     pub(super) fn is_syncing(&self) -> bool {
-        self.best_header_height() > self.store.snapshot().tip().height + FAR_BEHIND
+        let far = self.best_header_height() > self.store.snapshot().tip().height + FAR_BEHIND;
+        let moving = match self.fetch.waiting_for {
+            Some((_, since_ms)) => self.now.mono_ms < since_ms + SYNC_PATIENCE_MS,
+            None => true,
+        };
+        far && moving && self.fetch.disappointments < 2
+    }
+
+    /// Sets a block aside whose body has been asked for long enough.
+    fn give_up_on(&mut self, id: BlockId) {
+        let now_ms = self.now.mono_ms;
+        let times = self.fetch.withheld.get(&id).map_or(0, |(_, times)| *times);
+        let until_ms = now_ms + (WITHHELD_MS << times.min(6));
+        debug!(block = %id.short(), "nobody gives the body of this block; it is set aside");
+        self.tree.forget(&id);
+        self.fetch.withheld.insert(id, (until_ms, times + 1));
+        while self.fetch.withheld.len() > MAX_WITHHELD {
+            let soonest = self
+                .fetch
+                .withheld
+                .iter()
+                .min_by_key(|(_, (until_ms, _))| *until_ms)
+                .map(|(id, _)| *id);
+            if let Some(soonest) = soonest {
+                self.fetch.withheld.remove(&soonest);
+            }
+        }
+        self.fetch.waiting_for = None;
+        self.fetch.disappointments += 1;
     }
 
     /// Where this node stands.
@@ -153,7 +228,7 @@ impl Node {
 
     /// A request brought nothing. Bodies and statuses are asked for again by themselves; a compact block falls back to
     /// its whole body.
-    fn unanswered(&mut self, asked: Asked) {
+    pub(super) fn unanswered(&mut self, asked: Asked) {
         if let Asked::BlockTransactions(block) = asked {
             self.give_up_assembling(&block);
         }
@@ -240,12 +315,26 @@ impl Node {
 
     /// Asks for bodies that the best chain of headers lacks, from several peers at once.
     pub(super) fn ask_bodies(&mut self) {
-        let room = BODY_WINDOW.saturating_sub(self.bodies.len());
-        if room == 0 || self.peers.len() == 0 {
+        if self.tree.best_header() == self.tree.tip() || self.peers.len() == 0 {
+            self.fetch.waiting_for = None;
             return;
         }
-        let missing: Vec<(BlockId, u64)> = self
-            .missing_bodies(BODY_WINDOW)
+        let window = (WINDOW_BYTES / self.network.max_block_bytes).clamp(8, BODY_WINDOW as u64);
+        let room = (window as usize).saturating_sub(self.bodies.len());
+        let all_missing = self.missing_bodies(BODY_WINDOW);
+        match (all_missing.first().copied(), self.fetch.waiting_for) {
+            (None, _) => self.fetch.waiting_for = None,
+            (Some((lowest, _)), Some((known, since_ms))) if known == lowest => {
+                if self.now.mono_ms >= since_ms + BODY_PATIENCE_MS {
+                    return self.give_up_on(lowest);
+                }
+            }
+            (Some((lowest, _)), _) => self.fetch.waiting_for = Some((lowest, self.now.mono_ms)),
+        }
+        if room == 0 {
+            return;
+        }
+        let missing: Vec<(BlockId, u64)> = all_missing
             .into_iter()
             .filter(|(id, _)| {
                 !self.bodies.contains_key(id)
@@ -283,6 +372,7 @@ impl Node {
             // It has another chain by now; others are asked.
             return self.peers.pause(&peer, self.now.mono_ms);
         }
+        self.peers.useful(&peer);
         for (id, transactions) in blocks.into_iter().zip(bodies) {
             self.body_came(Some(peer), id, transactions);
         }

@@ -1,5 +1,7 @@
 //! `sync/1` from a snapshot.
 
+use std::time::{Duration, Instant};
+
 use tracing::error;
 
 use super::Server;
@@ -12,6 +14,8 @@ use crate::wire::{self, List, Message};
 
 /// Most bytes of transactions in a reply, whatever was asked.
 const MAX_REPLY_BYTES: u64 = Genesis::MAX_BLOCK_BYTES;
+/// Longest time spent on looking transactions up for one request.
+const MAX_SEARCH: Duration = Duration::from_millis(250);
 
 impl Server {
     /// The reply to a request. `own` is what this node says of itself.
@@ -89,12 +93,15 @@ fn bodies(snapshot: &Snapshot, blocks: &[BlockId], max_bytes: u64) -> Result<Rep
 fn transactions(snapshot: &Snapshot, ids: &[TxId], max_bytes: u64) -> Result<Reply, StoreError> {
     let mut found: Vec<Transaction> = Vec::new();
     let mut bytes = 0;
+    let start = Instant::now();
     for id in ids {
         let Some(encoded) = snapshot.transaction(id)? else {
             continue;
         };
         bytes += encoded.len() as u64;
-        if bytes > max_bytes && !found.is_empty() {
+        // Ids from all over the chain cost a block each; whoever wants many asks again for the rest.
+        let full = bytes > max_bytes || start.elapsed() > MAX_SEARCH;
+        if full && !found.is_empty() {
             break;
         }
         let transaction = wire::decode_bounded(&encoded, Transaction::MAX_BYTES)

@@ -20,7 +20,7 @@ use crate::wire::{self, Message};
 /// A submission is answered when its transactions are on disk, which a full batch or a held transaction may delay.
 const SUBMIT_TIMEOUT: Duration = Duration::from_secs(20);
 /// A reply of four megabytes over a slow line.
-const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
+const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Longest message of a topic, in bytes.
 fn max_bytes(topic: Topic) -> usize {
@@ -57,7 +57,7 @@ pub(super) fn p2p(options: &Options, snapshot: &Snapshot) -> Result<Config, Stor
         ProtocolConfig::new(member_protocol(&id), 0, 0),
         ProtocolConfig {
             timeout: SYNC_TIMEOUT,
-            inbound_per_peer: 4,
+            inbound_per_peer: 3,
             inbound_total: 64,
             busy_response: Some(wire::encode(&sync::Reply::Busy {})),
             ..ProtocolConfig::new(

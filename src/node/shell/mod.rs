@@ -156,6 +156,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let reader = store.reader();
     let clock = Clock::new();
     let config = config::p2p(&options, &store.snapshot())?;
+    let book = store.snapshot().peers()?;
+    let served = Arc::new(pump::Served::default());
     let node = Node::new(
         NodeConfig {
             network: Arc::clone(network),
@@ -191,6 +193,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         locals: Arc::clone(&locals),
         clock,
         status,
+        served: Arc::clone(&served),
     })
     .map_err(StartError::Thread)?;
     let pumping = tokio::spawn(pump::run(pump::Parts {
@@ -203,6 +206,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         server,
         status: status_receiver,
         clock,
+        book,
+        served,
     }));
     let commanding = tokio::spawn(commands::run(
         command_receiver,

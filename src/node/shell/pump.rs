@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
@@ -31,6 +32,8 @@ const BOOK_PAUSE: Duration = Duration::from_secs(30);
 const BOOK_SIZE: usize = 256;
 /// Pause before the network task is started anew after a failure.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// Least time between two statuses of one peer that the node hears of, in milliseconds.
+const STATUS_PAUSE_MS: u64 = 500;
 /// Score points for a request that cannot be decoded.
 const MALFORMED_POINTS: f64 = 20.0;
 /// How long the first addresses are waited for after the listeners were bound.
@@ -47,6 +50,25 @@ pub(super) struct Parts {
     pub(super) server: Server,
     pub(super) status: watch::Receiver<Arc<NodeStatus>>,
     pub(super) clock: Clock,
+    pub(super) book: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) served: Arc<Served>,
+}
+
+/// Requests of peers since the start.
+#[derive(Debug, Default)]
+pub(super) struct Served {
+    answered: AtomicU64,
+    busy: AtomicU64,
+}
+
+impl Served {
+    /// Answered, and answered with `busy`.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (
+            self.answered.load(Ordering::Relaxed),
+            self.busy.load(Ordering::Relaxed),
+        )
+    }
 }
 
 /// The addresses that the listeners got, one for each at least, unless they take too long to come.
@@ -72,6 +94,9 @@ struct Pump {
     genesis: Vec<u8>,
     ready: BTreeSet<PeerId>,
     book: BTreeMap<PeerId, (Vec<u8>, u64)>,
+    /// When each peer's status was last passed on, in milliseconds of the monotonic clock.
+    statuses: BTreeMap<PeerId, u64>,
+    served: Arc<Served>,
     serving: Arc<Semaphore>,
     network: Arc<Network>,
     queue: Arc<InputQueue>,
@@ -93,7 +118,14 @@ pub(super) async fn run(parts: Parts) {
         submit_name: submit_protocol(&id),
         genesis: wire::encode(parts.network.genesis()),
         ready: BTreeSet::new(),
-        book: BTreeMap::new(),
+        // Whoever was known before and is not seen again is the first to go.
+        book: parts
+            .book
+            .into_iter()
+            .filter_map(|(peer, entry)| Some((PeerId::from_bytes(&peer).ok()?, (entry, 0))))
+            .collect(),
+        statuses: BTreeMap::new(),
+        served: parts.served,
         serving: Arc::new(Semaphore::new(SERVING)),
         network: parts.network,
         queue: parts.queue,
@@ -144,6 +176,7 @@ impl Pump {
                 }
             }
             Event::Disconnected { peer } => {
+                self.statuses.remove(&peer);
                 if self.ready.remove(&peer) {
                     info!(%peer, "disconnected");
                     let _ = self.queue.push(Input::PeerGone { peer });
@@ -225,7 +258,8 @@ impl Pump {
         }
     }
 
-    fn request(&self, peer: PeerId, protocol: &str, id: RequestId, data: &[u8]) {
+    fn request(&mut self, peer: PeerId, protocol: &str, id: RequestId, data: &[u8]) {
+        self.served.answered.fetch_add(1, Ordering::Relaxed);
         let handle = self.link.handle();
         if protocol == GENESIS_PROTOCOL {
             let _ = handle.respond(id, self.genesis.clone());
@@ -254,7 +288,7 @@ impl Pump {
         );
     }
 
-    fn serve_sync(&self, peer: PeerId, id: RequestId, request: sync::Request) {
+    fn serve_sync(&mut self, peer: PeerId, id: RequestId, request: sync::Request) {
         let status = self.status.borrow().clone();
         let own = sync::Status {
             tip: status.tip.id,
@@ -264,9 +298,13 @@ impl Pump {
             pending: status.mempool.transactions.total(),
             clock_ms: self.clock.now().wall_ms,
         };
+        let now_ms = self.clock.now().mono_ms;
+        let heard_ms = self.statuses.get(&peer).copied();
         if let sync::Request::Status { status } = &request
             && self.ready.contains(&peer)
+            && heard_ms.is_none_or(|heard_ms| now_ms >= heard_ms + STATUS_PAUSE_MS)
         {
+            self.statuses.insert(peer, now_ms);
             // If the queue is full the node is busy with better things than another's height.
             let status = status.clone();
             let _ = self.queue.push(Input::PeerStatus { peer, status });
@@ -282,6 +320,7 @@ impl Pump {
                 transactions: transactions.into_vec(),
             };
             if self.queue.push(input).is_err() {
+                self.served.busy.fetch_add(1, Ordering::Relaxed);
                 let busy = wire::encode(&submit::Reply::Busy {});
                 let _ = self.link.handle().respond(id, busy);
             }
@@ -324,7 +363,8 @@ impl Pump {
             match votenode_p2p::spawn(keypair.clone(), config.clone()).await {
                 Ok((handle, events)) => {
                     // The state machine joined the transaction topics once; a new task has to be told again.
-                    for topic in Topic::TRANSACTIONS {
+                    let near = !self.status.borrow().syncing;
+                    for topic in Topic::TRANSACTIONS.into_iter().filter(|_| near) {
                         let _ = handle.subscribe(&topic.full_name(&self.network.id()));
                     }
                     self.link.replace(handle);

@@ -10,6 +10,7 @@ use tracing::{debug, warn};
 
 use super::commands::Locals;
 use super::link::Link;
+use super::pump::Served;
 use super::{Clock, InputQueue};
 use crate::chain::genesis::NetworkId;
 use crate::chain::network::Network;
@@ -36,6 +37,7 @@ pub(super) struct Parts {
     pub(super) locals: Arc<Locals>,
     pub(super) clock: Clock,
     pub(super) status: watch::Sender<Arc<NodeStatus>>,
+    pub(super) served: Arc<Served>,
 }
 
 /// Names that effects need, made once.
@@ -95,7 +97,15 @@ pub(super) fn spawn(parts: Parts) -> Result<JoinHandle<Result<(), StoreError>>, 
     };
     std::thread::Builder::new()
         .name("node".into())
-        .spawn(move || run(parts.node, driver, parts.clock, &parts.status))
+        .spawn(move || {
+            run(
+                parts.node,
+                driver,
+                parts.clock,
+                &parts.status,
+                &parts.served,
+            )
+        })
 }
 
 fn run(
@@ -103,6 +113,7 @@ fn run(
     driver: Driver,
     clock: Clock,
     status: &watch::Sender<Arc<NodeStatus>>,
+    served: &Served,
 ) -> Result<(), StoreError> {
     let mut last_picture = Instant::now();
     let mut outdated = true;
@@ -119,7 +130,7 @@ fn run(
         }
         outdated = true;
         if last_picture.elapsed() >= PICTURE_PAUSE {
-            publish(&node, status);
+            publish(&node, status, served);
             last_picture = Instant::now();
             outdated = false;
         }
@@ -129,8 +140,12 @@ fn run(
 }
 
 /// Replaces the published picture, keeping what only the shell knows.
-fn publish(node: &Node, status: &watch::Sender<Arc<NodeStatus>>) {
+fn publish(node: &Node, status: &watch::Sender<Arc<NodeStatus>>, served: &Served) {
     let mut picture = node.status();
+    (
+        picture.counters.requests_served,
+        picture.counters.requests_busy,
+    ) = served.counts();
     status.send_modify(|current| {
         picture.trial = current.trial;
         picture.peer_id.clone_from(&current.peer_id);

@@ -1,0 +1,192 @@
+//! After a switch of the best chain: memory follows what is on disk, and others are told.
+//!
+//! Transactions of blocks that left wait again, and whatever can no longer be mined is reported with its reason.
+
+use tracing::{debug, error, info};
+use votenode_p2p::Verdict;
+
+use super::advance::{Joining, Prepared};
+use super::{Effect, Node};
+use crate::chain::block::CompactBlock;
+use crate::chain::schedule;
+use crate::chain::transaction::{Kind, Transaction};
+use crate::chain::verify::Verified;
+use crate::protocol::names::Topic;
+use crate::wire::{self, List};
+
+/// Blocks for which a transaction waits for something that left the chain in a reorganisation.
+const PATIENCE: u64 = 100;
+
+impl Node {
+    /// The switch is on disk: memory follows, and others are told.
+    pub(super) fn follow(&mut self, switch: Prepared) {
+        let Some(last) = switch.join.last() else {
+            return;
+        };
+        let (tip, height) = (last.id, last.header.height);
+        let reorganised = !switch.leave.is_empty();
+        for block in &switch.join {
+            self.tree.set_valid(&block.id);
+        }
+        self.tree.set_tip(&tip);
+        self.tip_changed = true;
+        if reorganised {
+            self.counters.reorganisations += 1;
+            self.counters.blocks_disconnected += switch.leave.len() as u64;
+            info!(
+                left = switch.leave.len(),
+                joined = switch.join.len(),
+                fork_height = switch.fork_height,
+                "another chain has more work: reorganised"
+            );
+        }
+        let mut closed = false;
+        let mut parent_timestamp_ms = self
+            .store
+            .snapshot()
+            .main_block(switch.fork_height)
+            .ok()
+            .flatten()
+            .map_or(0, |(_, header)| header.timestamp_ms);
+        for block in &switch.join {
+            for election in &block.delta.elections {
+                self.note_election(&election.election.terms);
+            }
+            closed |= self.passes_closing(parent_timestamp_ms, block.header.timestamp_ms);
+            let boundary = schedule::is_boundary_block(
+                parent_timestamp_ms,
+                block.header.timestamp_ms,
+                self.boundaries
+                    .range(parent_timestamp_ms..=block.header.timestamp_ms)
+                    .copied(),
+            );
+            if boundary || !block.transactions.is_empty() {
+                self.last_active_height = Some(block.header.height);
+            }
+            parent_timestamp_ms = block.header.timestamp_ms;
+            self.mining
+                .connected(block.header.height, block.header.miner);
+        }
+        self.counters.blocks_connected += switch.join.len() as u64;
+        for block in switch.join {
+            self.joined(block);
+        }
+        // The blocks that left were younger than their replacement only in time: the oldest transactions first.
+        for block in switch.leave.into_iter().rev() {
+            debug!(block = %block.id.short(), "left the best chain");
+            for transaction in block.transactions {
+                self.requeue(transaction);
+            }
+        }
+        if reorganised {
+            self.recount_quiet(height);
+        }
+        self.settle_dubious(height);
+        if closed {
+            self.drop_late();
+        }
+        self.pin_closings(height);
+        self.out.push(Effect::NewTip { id: tip, height });
+    }
+
+    pub(super) fn joined(&mut self, block: Joining) {
+        for transaction in &block.transactions {
+            for rival in self.mempool.remove_confirmed(transaction) {
+                self.settle_rival(&rival);
+            }
+        }
+        self.bodies.remove(&block.id);
+        if let Some(ticket) = self.block_tickets.remove(&block.id) {
+            self.report(ticket.id, ticket.from, Verdict::Accept);
+        }
+        if self.own_blocks.remove(&block.id) {
+            let ids = block.transactions.iter().map(Verified::id).collect();
+            let compact = CompactBlock {
+                header: block.header,
+                transactions: List::new(ids).expect("a valid block is within bounds"),
+            };
+            self.out.push(Effect::Publish {
+                topic: Topic::Block,
+                data: wire::encode(&compact),
+            });
+        }
+    }
+
+    /// A transaction that waited lost its place to one in a block.
+    pub(super) fn settle_rival(&mut self, rival: &Verified<Transaction>) {
+        match self.check_state(rival) {
+            Ok(Err(invalid)) => self.report_dropped(rival.id(), rival, &invalid),
+            Ok(Ok(())) => {
+                // It used up the same thing and is still valid: a rule would have to be missing.
+                error!(transaction = %rival.id(), "a rival of a confirmed transaction is still valid");
+            }
+            Err(failure) => self.store_failed(&failure.to_string()),
+        }
+    }
+
+    /// A transaction of a block that left the best chain waits again, or is reported.
+    pub(super) fn requeue(&mut self, transaction: Verified<Transaction>) {
+        if matches!(
+            self.store.snapshot().position(&transaction.id()),
+            Ok(Some(_))
+        ) {
+            return;
+        }
+        match self.check_state(&transaction) {
+            Ok(Ok(())) => self.queue_again(transaction),
+            Ok(Err(invalid)) if invalid.may_become_valid() => {
+                // What it depends on left the chain with it, and comes back before it.
+                self.dubious
+                    .insert(transaction.id(), self.store.snapshot().tip().height);
+                self.queue_again(transaction);
+            }
+            Ok(Err(invalid)) => self.report_dropped(transaction.id(), &transaction, &invalid),
+            Err(failure) => self.store_failed(&failure.to_string()),
+        }
+    }
+
+    pub(super) fn queue_again(&mut self, transaction: Verified<Transaction>) {
+        let id = transaction.id();
+        if let Err(refusal) = self.mempool.restore(transaction) {
+            debug!(transaction = %id, ?refusal, "not queued again");
+        }
+    }
+
+    /// Looks again at what waits for something that left the chain: it comes back, or it is reported.
+    pub(super) fn settle_dubious(&mut self, tip_height: u64) {
+        for (id, since) in std::mem::take(&mut self.dubious) {
+            let Some(transaction) = self.mempool.get(&id).cloned() else {
+                continue;
+            };
+            match self.check_state(&transaction) {
+                Ok(Err(invalid))
+                    if !invalid.may_become_valid() || since + PATIENCE < tip_height =>
+                {
+                    self.drop_pending(&id, &invalid);
+                }
+                Ok(Ok(())) => {}
+                _ => {
+                    self.dubious.insert(id, since);
+                }
+            }
+        }
+    }
+
+    /// Takes votes out of the mempool whose election has closed, each with its reason.
+    pub(super) fn drop_late(&mut self) {
+        let votes: Vec<Verified<Transaction>> = self
+            .mempool
+            .iter()
+            .filter(|transaction| matches!(transaction.kind(), Kind::Vote | Kind::Election))
+            .cloned()
+            .collect();
+        for vote in votes {
+            match self.check_state(&vote) {
+                Ok(Err(invalid)) if !invalid.may_become_valid() => {
+                    self.drop_pending(&vote.id(), &invalid);
+                }
+                _ => {}
+            }
+        }
+    }
+}

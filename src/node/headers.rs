@@ -1,0 +1,98 @@
+//! The tree of headers and the store's headers, seen as one.
+
+use super::Node;
+use super::blocks::HeaderRefusal;
+use super::recall::Source;
+use crate::chain::block::{BlockId, Header};
+use crate::chain::tree::{self, Inserted};
+use crate::store::StoreError;
+use crate::wire::List;
+
+impl Node {
+    /// The last checkpoint: without finalisers, the genesis block.
+    pub(super) fn checkpoint(&self) -> (BlockId, u64) {
+        self.tree
+            .checkpoint()
+            .unwrap_or((self.network.genesis_block(), 0))
+    }
+
+    /// Height of the best chain of headers.
+    pub(super) fn best_header_height(&self) -> u64 {
+        self.tree
+            .get(&self.tree.best_header())
+            .map_or(self.tree.tip_height(), |header| header.height)
+    }
+
+    /// The header of a block of the tree or the best chain.
+    pub(super) fn header(&self, id: &BlockId) -> Result<Option<Header>, StoreError> {
+        match self.tree.get(id) {
+            Some(header) => Ok(Some(header.clone())),
+            None => {
+                let snapshot = self.store.snapshot();
+                if snapshot.is_main(id)? {
+                    snapshot.header(id)
+                } else {
+                    Ok(None)
+                }
+            }
+        }
+    }
+
+    /// Whether a block's transactions are here.
+    pub(super) fn has_body(&self, id: &BlockId) -> bool {
+        self.tree
+            .body(id)
+            .is_some_and(|body| body != tree::Body::Missing)
+    }
+
+    /// Keeps a checked header.
+    pub(super) fn insert_header(&mut self, header: &Header) -> Result<(), HeaderRefusal> {
+        let source = Source(self.store.snapshot());
+        match self.tree.insert(header.clone(), &source) {
+            Ok(Inserted::New | Inserted::Known) => Ok(()),
+            Ok(Inserted::UnknownParent) => Err(HeaderRefusal::Orphan),
+            Ok(Inserted::Invalid) => Err(HeaderRefusal::OnInvalidBranch),
+            Ok(Inserted::BelowRoot | Inserted::OffCheckpoint) => Err(HeaderRefusal::Settled),
+            Ok(Inserted::Full) => Err(HeaderRefusal::TooMany),
+            Err(error) => Err(HeaderRefusal::Store(error.to_string())),
+        }
+    }
+
+    /// Where to go on from, for a peer.
+    pub(super) fn locator(&self) -> Result<List<BlockId, 0, 64>, StoreError> {
+        let source = Source(self.store.snapshot());
+        let ids = self
+            .tree
+            .locator(&self.tree.best_header(), &source)
+            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(List::new(ids).expect("a locator has at most 64 ids"))
+    }
+
+    /// Blocks that lack their bodies on the way to the best header, with their heights. Those that the store has from
+    /// before are taken from there.
+    pub(super) fn missing_bodies(&mut self, max: usize) -> Vec<(BlockId, u64)> {
+        let snapshot = self.store.snapshot();
+        let mut missing = Vec::new();
+        for id in self.tree.missing_bodies(max) {
+            match snapshot.block(&id) {
+                Ok(Some(known)) if known.body_len.is_some() => self.tree.set_present(&id),
+                _ => {
+                    if let Some(header) = self.tree.get(&id) {
+                        missing.push((id, header.height));
+                    }
+                }
+            }
+        }
+        missing
+    }
+
+    /// A block's transactions are here and verified.
+    pub(super) fn tree_body_ready(&mut self, id: &BlockId) {
+        self.tree.set_present(id);
+    }
+
+    /// A block breaks a rule.
+    pub(super) fn invalidate(&mut self, id: &BlockId) {
+        self.tree.set_invalid(id);
+    }
+}

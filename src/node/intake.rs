@@ -1,0 +1,137 @@
+//! What is under way between arrival and mempool: arrays with the verdicts on their items, and transactions that are held
+//! for what they refer to. Bookkeeping and bounds; what happens to an item is decided in [`super::ingest`].
+
+use std::collections::{BTreeMap, VecDeque};
+
+use votenode_p2p::{MessageId, PeerId};
+
+use super::Submitter;
+use crate::chain::invalid::Invalid;
+use crate::chain::transaction::{Kind, Transaction};
+use crate::chain::verify::Verified;
+use crate::protocol::submit::{Outcome, Reason};
+
+/// Most transactions held at once, all peers together: five full gossip messages.
+const MAX_HELD: usize = 5 * 1024;
+/// Most arrays of one peer under way at once, and most transactions of one peer held: no peer takes the room of all.
+const MAX_TICKETS_PER_PEER: usize = 128;
+const MAX_HELD_PER_PEER: usize = 1024;
+
+/// Who waits for the verdicts on an array.
+#[derive(Debug)]
+pub(super) enum Bringer {
+    /// A gossip message.
+    Gossip { id: MessageId, from: PeerId },
+    /// A submitter.
+    Submit(Submitter),
+    /// A comparison of pools; nobody waits.
+    Pool { from: PeerId },
+}
+
+/// What became of one item.
+#[derive(Clone, Debug)]
+pub(super) enum Fate {
+    Accepted,
+    Known,
+    Invalid(Invalid),
+    Full,
+}
+
+/// An array under way.
+pub(super) struct Ticket {
+    pub(super) bringer: Bringer,
+    pub(super) fates: Vec<Option<Fate>>,
+    pub(super) kinds: Vec<Kind>,
+    pub(super) open: usize,
+    pub(super) held: usize,
+}
+
+/// A transaction that waits for what it refers to.
+pub(super) struct Held {
+    pub(super) ticket: u64,
+    pub(super) index: usize,
+    pub(super) transaction: Verified<Transaction>,
+    pub(super) deadline_ms: u64,
+}
+
+/// Everything under way between arrival and mempool.
+#[derive(Default)]
+pub(super) struct Intake {
+    pub(super) tickets: BTreeMap<u64, Ticket>,
+    pub(super) next_ticket: u64,
+    pub(super) held: VecDeque<Held>,
+}
+
+impl Intake {
+    /// Transactions held for what they refer to.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether a peer has as much under way as one peer may.
+    pub(super) fn crowded(&self, peer: &PeerId) -> bool {
+        let theirs = self.tickets.values().filter(|ticket| ticket.is_from(peer));
+        theirs.count() >= MAX_TICKETS_PER_PEER
+    }
+
+    /// Whether another transaction of this array may be held.
+    pub(super) fn may_hold(&self, number: u64) -> bool {
+        let Some(ticket) = self.tickets.get(&number) else {
+            return false;
+        };
+        let theirs: usize = match &ticket.bringer {
+            Bringer::Gossip { from, .. } | Bringer::Pool { from } => self
+                .tickets
+                .values()
+                .filter(|ticket| ticket.is_from(from))
+                .map(|ticket| ticket.held)
+                .sum(),
+            // Submissions are bounded by the protocol: a few requests a peer.
+            Bringer::Submit(_) => 0,
+        };
+        self.held.len() < MAX_HELD && theirs < MAX_HELD_PER_PEER
+    }
+
+    /// A commit failed: what was told to be here is not. Whoever still waits for the rest of an array is asked to try
+    /// again, which does no harm where the transaction is here after all.
+    pub(super) fn forget_acceptances(&mut self) {
+        for ticket in self.tickets.values_mut() {
+            for fate in ticket.fates.iter_mut().flatten() {
+                if matches!(fate, Fate::Accepted | Fate::Known) {
+                    *fate = Fate::Full;
+                }
+            }
+        }
+    }
+
+    /// When the first of the held ones is given up.
+    pub(super) fn next_deadline_ms(&self) -> Option<u64> {
+        self.held.front().map(|held| held.deadline_ms)
+    }
+}
+
+impl Ticket {
+    pub(super) fn is_from(&self, peer: &PeerId) -> bool {
+        match &self.bringer {
+            Bringer::Gossip { from, .. } | Bringer::Pool { from } => from == peer,
+            Bringer::Submit(_) => false,
+        }
+    }
+}
+
+impl Fate {
+    pub(super) fn is_wrong_everywhere(&self) -> bool {
+        matches!(self, Self::Invalid(invalid) if invalid.in_every_state())
+    }
+
+    pub(super) fn into_outcome(self) -> Outcome {
+        match self {
+            Self::Accepted => Outcome::Accepted {},
+            Self::Known => Outcome::Duplicate {},
+            Self::Full => Outcome::Busy {},
+            Self::Invalid(invalid) => Outcome::Rejected {
+                reason: Reason::from(&invalid),
+            },
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What a restart has to find out again from the store: the tree, elections, recent miners, the pool.
+
+use tracing::info;
+
+use super::Node;
+use super::pin::{PIN_NOTE, RELEASED_NOTE};
+use crate::chain::block::{BlockId, Header};
+use crate::chain::merkle::Tree;
+use crate::chain::schedule;
+use crate::chain::state::ViewError;
+use crate::chain::tree::{self, HeaderSource, HeaderTree};
+use crate::chain::verify::Verified;
+use crate::store::{Snapshot, Store, StoreError};
+
+/// Miners of so many last blocks are known at start, for the leases.
+const RECENT_BLOCKS: u64 = schedule::RECENT_MINERS;
+/// Elections read at once at start.
+const ELECTION_PAGE: usize = 256;
+
+/// Headers of the best chain, for the tree.
+pub(super) struct Source(pub(super) Snapshot);
+
+impl HeaderSource for Source {
+    fn id_at(&self, height: u64) -> Result<Option<BlockId>, ViewError> {
+        Ok(self.0.main_id(height)?)
+    }
+
+    fn header(&self, id: &BlockId) -> Result<Option<Header>, ViewError> {
+        Ok(self.0.header(id)?)
+    }
+}
+
+/// The tree as of what the store holds, with the pin that was set before.
+pub(super) fn load_tree(store: &Store) -> Result<HeaderTree, StoreError> {
+    let snapshot = store.snapshot();
+    let height = snapshot.tip().height;
+    let mut tree = HeaderTree::open(&Source(snapshot.clone()), height, tree::Limits::default())
+        .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    if let Some(bytes) = snapshot.note(PIN_NOTE)?
+        && let Ok(pinned) = <[u8; 32]>::try_from(bytes.as_slice()).map(BlockId::from_bytes)
+        && let Some(header) = snapshot.header(&pinned)?
+    {
+        tree.set_pin(pinned, header.height);
+    }
+    Ok(tree)
+}
+
+impl Node {
+    /// What a restart has to find out again: elections, recent miners, the pool.
+    pub(super) fn recall(&mut self) -> Result<(), StoreError> {
+        let snapshot = self.store.snapshot();
+        if let Some(bytes) = snapshot.note(RELEASED_NOTE)?
+            && let Ok(bytes) = <[u8; 8]>::try_from(bytes.as_slice())
+        {
+            self.released_height = u64::from_be_bytes(bytes);
+        }
+        let mut skip = 0;
+        loop {
+            let page = snapshot.elections(skip, ELECTION_PAGE)?;
+            for record in &page {
+                self.note_election(&record.election.terms);
+            }
+            skip += page.len() as u64;
+            if page.len() < ELECTION_PAGE {
+                break;
+            }
+        }
+        let tip = snapshot.tip().height;
+        for height in tip.saturating_sub(RECENT_BLOCKS).max(1)..=tip {
+            if let Some((_, header)) = snapshot.main_block(height)? {
+                self.mining.connected(height, header.miner);
+            }
+        }
+        self.recount_quiet(tip);
+        let mut waiting = Vec::new();
+        snapshot.for_each_pending(|arrival, _, encoded: &[u8]| {
+            waiting.push((arrival, encoded.to_vec()));
+        })?;
+        waiting.sort_unstable_by_key(|(arrival, _)| *arrival);
+        let count = waiting.len();
+        for (_, encoded) in waiting {
+            let transaction = Verified::from_own_store(&encoded)
+                .map_err(|error| StoreError::Corrupt(format!("table pending: {error}")))?;
+            self.requeue(transaction);
+        }
+        if count > 0 {
+            info!(
+                on_disk = count,
+                waiting = self.mempool.len(),
+                "transactions from before wait for a block"
+            );
+        }
+        Ok(())
+    }
+
+    /// Finds the last block that was not empty, or was a boundary, within the confirmations.
+    pub(super) fn recount_quiet(&mut self, tip_height: u64) {
+        let snapshot = self.store.snapshot();
+        let empty = Tree::Transactions.empty();
+        self.last_active_height = None;
+        let lowest = tip_height
+            .saturating_sub(self.network.confirmations + 1)
+            .max(1);
+        for height in (lowest..=tip_height).rev() {
+            let (Ok(Some((_, parent))), Ok(Some((_, header)))) =
+                (snapshot.main_block(height - 1), snapshot.main_block(height))
+            else {
+                return;
+            };
+            let boundary = schedule::is_boundary_block(
+                parent.timestamp_ms,
+                header.timestamp_ms,
+                self.boundaries
+                    .range(parent.timestamp_ms..=header.timestamp_ms)
+                    .copied(),
+            );
+            if boundary || header.transaction_root != empty {
+                self.last_active_height = Some(height);
+                return;
+            }
+        }
+    }
+}
