@@ -115,7 +115,12 @@ impl Mining {
             phase: self
                 .announced
                 .map(|(_, phase)| phase)
-                .filter(|phase| *phase != Phase::Stopped),
+                .filter(|phase| match phase {
+                    // The last word was that it mines; the block has come since.
+                    Phase::Mining => self.work.is_some(),
+                    Phase::Stopped => false,
+                    Phase::Waiting | Phase::StandingBy => true,
+                }),
             height: self.work.as_ref().map(|work| work.header.height),
             counts: self
                 .work
