@@ -35,6 +35,8 @@ pub struct Outcome {
     pub question: String,
     /// The options, in the order of the ballot.
     pub results: Vec<OptionOutcome>,
+    /// Whether a tie was decided by lot.
+    pub by_lot: bool,
     /// Blocks on the chain.
     pub blocks: u64,
     /// The network's id.

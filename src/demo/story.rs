@@ -74,6 +74,7 @@ struct AuditedElection {
     election: String,
     question: String,
     votes: u64,
+    by_lot: bool,
     options: Vec<AuditedOption>,
 }
 
@@ -659,6 +660,7 @@ impl<'a> Story<'a> {
             duplicates_rejected: refused,
             killed: self.cluster.killed(),
             kept_votes: kept,
+            by_lot: counted.as_ref().is_some_and(|counted| counted.by_lot),
             tips_agree: one_tip(&self.cluster.pictures()),
             audit_ok: audited.ok,
             question: counted

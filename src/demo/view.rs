@@ -206,7 +206,11 @@ impl View {
                 " ".repeat(widest - width),
                 result.votes,
                 if result.elected {
-                    self.bold("  elected")
+                    self.bold(if outcome.by_lot {
+                        "  elected, by lot"
+                    } else {
+                        "  elected"
+                    })
                 } else {
                     String::new()
                 },
@@ -218,6 +222,8 @@ impl View {
             "  {} votes of {} registered voters in {} blocks on {} nodes, in {:.0} seconds. All of it was checked.",
             outcome.votes_counted, outcome.registered, outcome.blocks, outcome.nodes, outcome.seconds,
         ));
+        self.line("");
+        self.line("  Provisional, as nobody finalises in this network; not one person, one vote, as anybody may register.");
         self.line("");
         match &outcome.directory {
             Some(directory) => {
