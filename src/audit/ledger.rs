@@ -256,7 +256,7 @@ impl Ledger {
             }
         }
         if !elections.is_empty() {
-            warnings.push(if network.finalises() {
+            warnings.push(if !network.finalisers.is_empty() {
                 "No certificate of the finalisers is in this chain: every result is provisional."
                     .to_owned()
             } else {

@@ -245,7 +245,7 @@ fn describe(genesis: &Genesis) -> String {
         ),
         (
             "finality",
-            if genesis.finalises() {
+            if !genesis.finalisers.is_empty() {
                 format!(
                     "none with this release, which decides no checkpoints yet; keys of finalisers: {}",
                     genesis.finalisers.len()

@@ -155,7 +155,7 @@ impl<R: Read> ChainReader<R> {
         self.height = block.header.height;
         let (at, next) = self.record()?;
         let certificate = match next {
-            Record::Certificate { .. } if !self.network.finalises() => {
+            Record::Certificate { .. } if self.network.finalisers.is_empty() => {
                 return Err(ExportError::Misplaced {
                     offset: at,
                     what: "a certificate, although nobody finalises in this network",
