@@ -32,8 +32,12 @@ pub(super) struct Joining {
 /// A switch of the best chain that is valid and waits for the commit.
 pub(super) struct Prepared {
     pub(super) fork_height: u64,
+    /// The highest first.
     pub(super) leave: Vec<Leaving>,
+    /// The lowest first.
     pub(super) join: Vec<Joining>,
+    /// Whether more of the same branch is ready to join after this.
+    pub(super) partial: bool,
 }
 
 /// A block that leaves the best chain.
@@ -45,6 +49,7 @@ pub(super) struct Leaving {
 impl Node {
     /// Moves to the best chain as far as its bodies are here, and commits the batch.
     pub(super) fn advance(&mut self) {
+        self.more_to_join = false;
         if self.write_failure.is_some() && self.now.mono_ms < self.disk_retry_ms {
             return self.undo_stage();
         }
@@ -64,6 +69,7 @@ impl Node {
                 }
                 self.release_stage(&side);
                 if let Some(switch) = switch {
+                    self.more_to_join = switch.partial;
                     self.follow(switch);
                 }
             }
@@ -82,7 +88,7 @@ impl Node {
         for id in self.tree.take_forgotten() {
             self.bodies.remove(&id);
             self.own_blocks.remove(&id);
-            self.stage.forget.push(id);
+            self.stage.forget.insert(id);
         }
         self.look_for_competing();
     }
@@ -97,9 +103,10 @@ impl Node {
             let Some(mut path) = self.tree.path(&tip, &best) else {
                 return Ok(None);
             };
-            if path.leave.is_empty() {
-                path.join.truncate(MAX_JOIN);
-            }
+            // One block more than what it replaces is more work: the rest of a long branch can follow piece by piece.
+            let enough = MAX_JOIN.max(path.leave.len() + 1);
+            let partial = path.join.len() > enough;
+            path.join.truncate(enough);
             let snapshot = self.store.snapshot();
             let Some(base) = snapshot.at(path.fork_height) else {
                 return Ok(None);
@@ -158,6 +165,7 @@ impl Node {
                 fork_height: path.fork_height,
                 leave,
                 join,
+                partial,
             }));
         }
     }

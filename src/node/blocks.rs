@@ -19,13 +19,18 @@ use crate::chain::verify::Verified;
 use crate::wire;
 
 /// Bodies in memory, under way or ready. With blocks of at most 4 MiB this is what bounds memory while catching up.
-const MAX_BODIES_HELD: usize = 384;
+pub(super) const MAX_BODIES_HELD: usize = 384;
 /// Blocks from the future held until they are due.
 const MAX_FUTURE: usize = 64;
 /// A block further in the future than this is not held, in milliseconds.
 const MAX_FUTURE_MS: u64 = 60_000;
 /// How long a gossiped block may wait for its verdict: within what gossip remembers a message.
 const VERDICT_MS: u64 = 7_000;
+/// Verdicts on blocks that may be outstanding: far more than there are honest blocks in [`VERDICT_MS`].
+const MAX_BLOCK_TICKETS: usize = 128;
+/// How long the sender of a compact block may take for the transactions that it lacks; then the body is fetched from
+/// anyone.
+const ASSEMBLE_MS: u64 = 3_000;
 /// Score points for a block that no correct peer makes or passes on.
 const INVALID_BLOCK_POINTS: u32 = 60;
 
@@ -35,6 +40,7 @@ pub(super) enum Body {
     Assembling {
         ids: Vec<TxId>,
         have: BTreeMap<TxId, Verified<Transaction>>,
+        deadline_ms: u64,
     },
     /// Signatures of some are being verified.
     Verifying {
@@ -121,8 +127,10 @@ impl Node {
             self.future.insert(due, Future { block, id, from });
             return;
         }
+        // Whoever passes a block on has it.
+        self.fetch.offered(&block_id);
         match self.learn_header(&block.header, block_id) {
-            Ok(()) => {}
+            Ok(()) => self.peers.note_height(&from, block.header.height),
             Err(HeaderRefusal::Orphan) => {
                 self.report(id, from, Verdict::Ignore);
                 return self.ask_headers(from);
@@ -134,6 +142,11 @@ impl Node {
                 debug!(%refusal, "a gossiped block is not taken");
                 return self.report(id, from, Verdict::Ignore);
             }
+        }
+        if self.block_tickets.len() >= MAX_BLOCK_TICKETS {
+            // Taken all the same, but not passed on.
+            self.report(id, from, Verdict::Ignore);
+            return self.assemble(block_id, block.transactions.into_vec(), from);
         }
         self.block_tickets.insert(
             block_id,
@@ -200,7 +213,13 @@ impl Node {
             return;
         }
         if self.ask_block_transactions(from, block, missing) {
-            self.bodies.insert(block, Body::Assembling { ids, have });
+            let deadline_ms = self.now.mono_ms + ASSEMBLE_MS;
+            let body = Body::Assembling {
+                ids,
+                have,
+                deadline_ms,
+            };
+            self.bodies.insert(block, body);
         }
     }
 
@@ -211,7 +230,7 @@ impl Node {
         block: BlockId,
         transactions: Vec<Transaction>,
     ) {
-        let Some(Body::Assembling { ids, have }) = self.bodies.get_mut(&block) else {
+        let Some(Body::Assembling { ids, have, .. }) = self.bodies.get_mut(&block) else {
             return;
         };
         let mut came: BTreeMap<TxId, Transaction> = transactions
@@ -248,21 +267,23 @@ impl Node {
         }
     }
 
-    /// A whole body came.
+    /// A whole body came. Says whether it is the block's.
     pub(super) fn body_came(
         &mut self,
         from: Option<PeerId>,
         block: BlockId,
         transactions: Vec<Transaction>,
-    ) {
-        if matches!(
+    ) -> bool {
+        let under_way = matches!(
             self.bodies.get(&block),
             Some(Body::Verifying { .. } | Body::Ready { .. })
-        ) {
-            return;
+        );
+        if under_way || self.has_body(&block) {
+            return true;
         }
-        let Ok(Some(header)) = self.header(&block) else {
-            return;
+        let Some(header) = self.tree.get(&block) else {
+            // Given up meanwhile.
+            return true;
         };
         let ids: Vec<TxId> = transactions.iter().map(Transaction::id).collect();
         if root_of(&ids) != header.transaction_root {
@@ -270,7 +291,7 @@ impl Node {
                 self.penalize(peer, INVALID_BLOCK_POINTS, "a body that is not the block's");
                 self.peers.pause(&peer, self.now.mono_ms);
             }
-            return;
+            return false;
         }
         let mut slots = Vec::with_capacity(ids.len());
         let mut to_verify = Vec::new();
@@ -284,6 +305,7 @@ impl Node {
             slots.push(known);
         }
         self.verify_body(block, slots, indexes, to_verify, from);
+        true
     }
 
     fn verify_body(
@@ -376,9 +398,22 @@ impl Node {
         }
     }
 
-    /// Verdicts on blocks that came neither to the tip nor to grief in time.
-    pub(super) fn expire_block_tickets(&mut self) {
+    /// When the next verdict, or the next compact block's transactions, are overdue.
+    pub(super) fn next_block_deadline_ms(&self) -> Option<u64> {
+        let tickets = self.block_tickets.values().map(|ticket| ticket.deadline_ms);
+        let assembling = self.bodies.values().filter_map(|body| match body {
+            Body::Assembling { deadline_ms, .. } => Some(*deadline_ms),
+            _ => None,
+        });
+        tickets.chain(assembling).min()
+    }
+
+    /// Verdicts on blocks that came neither to the tip nor to grief in time, and senders that keep transactions back.
+    pub(super) fn expire_blocks(&mut self) {
         let now_ms = self.now.mono_ms;
+        self.bodies.retain(|_, body| {
+            !matches!(body, Body::Assembling { deadline_ms, .. } if *deadline_ms <= now_ms)
+        });
         let expired: Vec<BlockId> = self
             .block_tickets
             .iter()

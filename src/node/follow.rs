@@ -1,21 +1,34 @@
-//! After a switch of the best chain: memory follows what is on disk, and others are told.
+//! What follows a switch of the best chain that is on disk: memory, mempool, and whoever has to be told.
 //!
-//! Transactions of blocks that left wait again, and whatever can no longer be mined is reported with its reason.
+//! A transaction of a block that left waits again, whatever the mempool's bounds say: it was acknowledged. If it can
+//! never be mined again it is reported with its reason, and so is everything else that a new block leaves without a
+//! place.
 
 use tracing::{debug, error, info};
 use votenode_p2p::Verdict;
 
 use super::advance::{Joining, Prepared};
+use super::mempool::Refusal;
 use super::{Effect, Node};
 use crate::chain::block::CompactBlock;
+use crate::chain::invalid::Invalid;
 use crate::chain::schedule;
-use crate::chain::transaction::{Kind, Transaction};
+use crate::chain::transaction::{Kind, Transaction, TxId};
 use crate::chain::verify::Verified;
 use crate::protocol::names::Topic;
 use crate::wire::{self, List};
 
 /// Blocks for which a transaction waits for something that left the chain in a reorganisation.
 const PATIENCE: u64 = 100;
+/// The same in milliseconds, since a chain at rest grows no blocks: ten minutes.
+const PATIENCE_MS: u64 = 600_000;
+
+/// Since when a transaction waits for something that left the chain.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dubious {
+    height: u64,
+    mono_ms: u64,
+}
 
 impl Node {
     /// The switch is on disk: memory follows, and others are told.
@@ -39,37 +52,17 @@ impl Node {
                 fork_height = switch.fork_height,
                 "another chain has more work: reorganised"
             );
-        }
-        let mut closed = false;
-        let mut parent_timestamp_ms = self
-            .store
-            .snapshot()
-            .main_block(switch.fork_height)
-            .ok()
-            .flatten()
-            .map_or(0, |(_, header)| header.timestamp_ms);
-        for block in &switch.join {
-            for election in &block.delta.elections {
-                self.note_election(&election.election.terms);
+            if let Err(failure) = self.note_elections_anew() {
+                self.store_failed(&failure.to_string());
             }
-            closed |= self.passes_closing(parent_timestamp_ms, block.header.timestamp_ms);
-            let boundary = schedule::is_boundary_block(
-                parent_timestamp_ms,
-                block.header.timestamp_ms,
-                self.boundaries
-                    .range(parent_timestamp_ms..=block.header.timestamp_ms)
-                    .copied(),
-            );
-            if boundary || !block.transactions.is_empty() {
-                self.last_active_height = Some(block.header.height);
-            }
-            parent_timestamp_ms = block.header.timestamp_ms;
-            self.mining
-                .connected(block.header.height, block.header.miner);
         }
+        let closed = self.note_joined(&switch);
         self.counters.blocks_connected += switch.join.len() as u64;
         for block in switch.join {
             self.joined(block);
+        }
+        if reorganised {
+            self.recheck_pool();
         }
         // The blocks that left were younger than their replacement only in time: the oldest transactions first.
         for block in switch.leave.into_iter().rev() {
@@ -89,7 +82,40 @@ impl Node {
         self.out.push(Effect::NewTip { id: tip, height });
     }
 
-    pub(super) fn joined(&mut self, block: Joining) {
+    /// Notes elections, activity and miners of the blocks that join. Says whether one closes an election.
+    fn note_joined(&mut self, switch: &Prepared) -> bool {
+        let mut closed = false;
+        let mut parent_timestamp_ms = self
+            .store
+            .snapshot()
+            .main_block(switch.fork_height)
+            .ok()
+            .flatten()
+            .map_or(0, |(_, header)| header.timestamp_ms);
+        for block in &switch.join {
+            for election in &block.delta.elections {
+                self.note_election(&election.election.terms);
+            }
+            let timestamp_ms = block.header.timestamp_ms.max(parent_timestamp_ms);
+            closed |= self.passes_closing(parent_timestamp_ms, timestamp_ms);
+            let boundary = schedule::is_boundary_block(
+                parent_timestamp_ms,
+                timestamp_ms,
+                self.boundaries
+                    .range(parent_timestamp_ms..=timestamp_ms)
+                    .copied(),
+            );
+            if boundary || !block.transactions.is_empty() {
+                self.last_active_height = Some(block.header.height);
+            }
+            parent_timestamp_ms = timestamp_ms;
+            self.mining
+                .connected(block.header.height, block.header.miner);
+        }
+        closed
+    }
+
+    fn joined(&mut self, block: Joining) {
         for transaction in &block.transactions {
             for rival in self.mempool.remove_confirmed(transaction) {
                 self.settle_rival(&rival);
@@ -113,7 +139,7 @@ impl Node {
     }
 
     /// A transaction that waited lost its place to one in a block.
-    pub(super) fn settle_rival(&mut self, rival: &Verified<Transaction>) {
+    fn settle_rival(&mut self, rival: &Verified<Transaction>) {
         match self.check_state(rival) {
             Ok(Err(invalid)) => self.report_dropped(rival.id(), rival, &invalid),
             Ok(Ok(())) => {
@@ -133,23 +159,58 @@ impl Node {
             return;
         }
         match self.check_state(&transaction) {
-            Ok(Ok(())) => self.queue_again(transaction),
-            Ok(Err(invalid)) if invalid.may_become_valid() => {
-                // What it depends on left the chain with it, and comes back before it.
-                self.dubious
-                    .insert(transaction.id(), self.store.snapshot().tip().height);
+            Ok(Ok(())) => {
                 self.queue_again(transaction);
             }
+            Ok(Err(invalid)) if invalid.may_become_valid() => {
+                // What it depends on left the chain with it, and comes back before it.
+                let id = transaction.id();
+                if self.queue_again(transaction) {
+                    self.doubt(id);
+                }
+            }
             Ok(Err(invalid)) => self.report_dropped(transaction.id(), &transaction, &invalid),
-            Err(failure) => self.store_failed(&failure.to_string()),
+            Err(failure) => {
+                // Nothing is known: it stays until a block or a template finds out.
+                self.store_failed(&failure.to_string());
+                self.queue_again(transaction);
+            }
         }
     }
 
-    pub(super) fn queue_again(&mut self, transaction: Verified<Transaction>) {
+    /// Says whether the transaction waits now.
+    fn queue_again(&mut self, transaction: Verified<Transaction>) -> bool {
         let id = transaction.id();
-        if let Err(refusal) = self.mempool.restore(transaction) {
-            debug!(transaction = %id, ?refusal, "not queued again");
+        match self.mempool.restore(transaction.clone()) {
+            Ok(()) | Err(Refusal::Known) => true,
+            Err(Refusal::Conflict(invalid)) => {
+                self.report_dropped(id, &transaction, &invalid);
+                false
+            }
+            Err(Refusal::Full) => false,
         }
+    }
+
+    /// After a reorganisation: what waited was valid on the chain that was left.
+    fn recheck_pool(&mut self) {
+        let waiting: Vec<Verified<Transaction>> = self.mempool.iter().cloned().collect();
+        for transaction in waiting {
+            match self.check_state(&transaction) {
+                Ok(Err(invalid)) if invalid.may_become_valid() => self.doubt(transaction.id()),
+                Ok(Err(invalid)) => self.drop_pending(&transaction.id(), &invalid),
+                Ok(Ok(())) => {}
+                Err(failure) => return self.store_failed(&failure.to_string()),
+            }
+        }
+    }
+
+    /// Notes that a transaction that waits needs something that is not on the chain.
+    pub(super) fn doubt(&mut self, id: TxId) {
+        let since = Dubious {
+            height: self.store.snapshot().tip().height,
+            mono_ms: self.now.mono_ms,
+        };
+        self.dubious.entry(id).or_insert(since);
     }
 
     /// Looks again at what waits for something that left the chain: it comes back, or it is reported.
@@ -158,10 +219,10 @@ impl Node {
             let Some(transaction) = self.mempool.get(&id).cloned() else {
                 continue;
             };
+            let patient = since.height + PATIENCE >= tip_height
+                && since.mono_ms + PATIENCE_MS > self.now.mono_ms;
             match self.check_state(&transaction) {
-                Ok(Err(invalid))
-                    if !invalid.may_become_valid() || since + PATIENCE < tip_height =>
-                {
+                Ok(Err(invalid)) if !invalid.may_become_valid() || !patient => {
                     self.drop_pending(&id, &invalid);
                 }
                 Ok(Ok(())) => {}
@@ -172,8 +233,26 @@ impl Node {
         }
     }
 
+    /// When the first of the dubious has waited long enough.
+    pub(super) fn next_dubious_ms(&self) -> Option<u64> {
+        self.dubious
+            .values()
+            .map(|since| since.mono_ms + PATIENCE_MS)
+            .min()
+    }
+
+    /// As [`Self::settle_dubious`], for a chain at rest.
+    pub(super) fn expire_dubious(&mut self) {
+        if self
+            .next_dubious_ms()
+            .is_some_and(|due_ms| due_ms <= self.now.mono_ms)
+        {
+            self.settle_dubious(self.tree.tip_height());
+        }
+    }
+
     /// Takes votes out of the mempool whose election has closed, each with its reason.
-    pub(super) fn drop_late(&mut self) {
+    fn drop_late(&mut self) {
         let votes: Vec<Verified<Transaction>> = self
             .mempool
             .iter()
@@ -188,5 +267,14 @@ impl Node {
                 _ => {}
             }
         }
+    }
+
+    /// A transaction that waited can no longer be mined: said once, kept for those who ask.
+    pub(super) fn drop_pending(&mut self, id: &TxId, invalid: &Invalid) {
+        self.dubious.remove(id);
+        let Some(transaction) = self.mempool.remove(id) else {
+            return;
+        };
+        self.report_dropped(*id, &transaction, invalid);
     }
 }

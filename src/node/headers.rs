@@ -58,12 +58,18 @@ impl Node {
         }
     }
 
-    /// Where to go on from, for a peer.
-    pub(super) fn locator(&self) -> Result<List<BlockId, 0, 64>, StoreError> {
+    /// Where to go on from, for a peer: from this block if it is in the tree, else from the best header.
+    pub(super) fn locator(
+        &self,
+        from: Option<BlockId>,
+    ) -> Result<List<BlockId, 0, 64>, StoreError> {
         let source = Source(self.store.snapshot());
+        let from = from
+            .filter(|id| self.tree.get(id).is_some())
+            .unwrap_or_else(|| self.tree.best_header());
         let ids = self
             .tree
-            .locator(&self.tree.best_header(), &source)
+            .locator(&from, &source)
             .map_err(|error| StoreError::Corrupt(error.to_string()))?;
         Ok(List::new(ids).expect("a locator has at most 64 ids"))
     }

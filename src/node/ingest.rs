@@ -68,7 +68,7 @@ impl Node {
 
     /// Transactions that a peer's pool holds and ours did not.
     pub(super) fn pooled(&mut self, from: PeerId, transactions: Vec<Transaction>) {
-        if !self.overloaded() {
+        if !self.overloaded() && self.write_failure.is_none() {
             self.take(Bringer::Pool { from }, transactions);
         }
     }
@@ -233,7 +233,7 @@ impl Node {
                 Fate::Accepted
             }
             Err(Refusal::Known) => Fate::Known,
-            Err(Refusal::Conflict(_)) => Fate::Invalid(conflict(&transaction)),
+            Err(Refusal::Conflict(invalid)) => Fate::Invalid(invalid),
             Err(Refusal::Full) => Fate::Full,
         }
     }
@@ -386,17 +386,5 @@ impl Node {
             points,
             reason: why.to_owned(),
         });
-    }
-}
-
-/// Why a transaction is refused whose place another one that waits has taken: the reason that it would have once that
-/// one is in a block.
-fn conflict(transaction: &Transaction) -> Invalid {
-    match &transaction.payload {
-        Payload::Registration { .. } => Invalid::AlreadyRegistered,
-        Payload::InvitationBatch { batch } => Invalid::InvitationExists(batch.keys[0]),
-        Payload::InvitationRevoke { revoke } => Invalid::InvitationSpent(revoke.keys[0]),
-        Payload::Election { .. } => Invalid::ElectionExists,
-        _ => Invalid::AlreadyVoted,
     }
 }

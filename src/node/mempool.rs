@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
 
 use crate::chain::conflict::{ConflictKey, conflict_keys};
-use crate::chain::transaction::{Kind, Transaction, TxId};
+use crate::chain::invalid::Invalid;
+use crate::chain::transaction::{Kind, Payload, Transaction, TxId};
 use crate::chain::verify::Verified;
 use crate::node::status::KindCounts;
 
@@ -15,12 +16,12 @@ use crate::node::status::KindCounts;
 type Map<K, V> = HashMap<K, V, BuildHasherDefault<std::collections::hash_map::DefaultHasher>>;
 
 /// Why a transaction cannot be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// It is here already.
     Known,
-    /// Another one that waits uses up the same thing.
-    Conflict(TxId),
+    /// Another one that waits uses up the same thing: the reason that there will be once that one is in a block.
+    Conflict(Invalid),
     /// No room.
     Full,
 }
@@ -122,8 +123,8 @@ impl Mempool {
             return Err(Refusal::Known);
         }
         let keys = conflict_keys(&transaction);
-        if let Some(other) = keys.iter().find_map(|key| self.by_conflict.get(key)) {
-            return Err(Refusal::Conflict(*other));
+        if let Some(invalid) = self.conflict(&keys) {
+            return Err(Refusal::Conflict(invalid));
         }
         if self.by_id.len() >= max_transactions
             || self.bytes.saturating_add(transaction.encoded_len()) > max_bytes
@@ -143,6 +144,22 @@ impl Mempool {
         self.order.insert(order, id);
         self.by_id.insert(id, Entry { transaction, order });
         Ok(())
+    }
+
+    fn conflict(&self, keys: &[ConflictKey]) -> Option<Invalid> {
+        let (key, rival) = keys
+            .iter()
+            .find_map(|key| Some((*key, self.by_conflict.get(key)?)))?;
+        Some(match key {
+            ConflictKey::Registration(_) => Invalid::AlreadyRegistered,
+            ConflictKey::Issue(key) => Invalid::InvitationExists(key),
+            ConflictKey::Use(key) => match self.get(rival).map(|rival| &rival.payload) {
+                Some(Payload::InvitationRevoke { .. }) => Invalid::InvitationRevoked(key),
+                _ => Invalid::InvitationSpent(key),
+            },
+            ConflictKey::Election(_) => Invalid::ElectionExists,
+            ConflictKey::Vote(..) => Invalid::AlreadyVoted,
+        })
     }
 
     /// Takes a transaction back that was here before, whatever the bounds: it was acknowledged.

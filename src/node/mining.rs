@@ -202,7 +202,15 @@ impl Node {
         };
         if start_mining_at_ms > self.now.wall_ms {
             self.mining.wake_at_ms = Some(start_mining_at_ms);
-            if !self.mempool.is_empty() {
+            let rests = start_mining_at_ms > self.now.wall_ms + 2 * self.network.block_time_ms;
+            if rests {
+                self.announce(
+                    tip.id,
+                    tip.height + 1,
+                    Phase::Stopped,
+                    KindCounts::default(),
+                );
+            } else if !self.mempool.is_empty() {
                 let counts = self.mempool.counts();
                 self.announce(tip.id, tip.height + 1, Phase::Waiting, counts);
             }
@@ -245,7 +253,7 @@ impl Node {
                 }
                 // It needs something that left the chain; it is no reason to mine, and not waited for without end.
                 Skip::Invalid(_) => {
-                    self.dubious.entry(id).or_insert(parent.height);
+                    self.doubt(id);
                 }
                 Skip::NoRoom => {}
             }

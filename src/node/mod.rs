@@ -15,6 +15,7 @@
 
 mod advance;
 mod blocks;
+mod fetch;
 mod follow;
 pub mod handle;
 mod headers;
@@ -32,11 +33,15 @@ mod recall;
 pub mod results;
 pub mod serve;
 pub mod shell;
+#[cfg(test)]
+mod simulated;
 mod stage;
 pub mod status;
 mod sync;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -99,15 +104,15 @@ struct Stage {
     /// Taken into the mempool in this batch; whether to publish them.
     pending: Vec<(Verified<Transaction>, bool)>,
     /// Blocks off the best chain whose transactions are of no more use.
-    forget: Vec<BlockId>,
+    forget: BTreeSet<BlockId>,
     /// Out of the mempool since the last commit.
-    removed: Vec<TxId>,
+    removed: BTreeSet<TxId>,
     /// Small facts to write; `None` removes one.
-    notes: Vec<(String, Option<Vec<u8>>)>,
+    notes: BTreeMap<String, Option<Vec<u8>>>,
     /// Entries of the peer book.
-    peers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    peers: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// Entries of the block list.
-    bans: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    bans: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
 /// Why the store does not take writes.
@@ -164,8 +169,8 @@ pub struct Node {
     block_tickets: BTreeMap<BlockId, BlockTicket>,
     future: BTreeMap<(u64, BlockId), Future>,
     own_blocks: BTreeSet<BlockId>,
-    /// Transactions in the mempool that need something which left the chain, and the height since when.
-    dubious: BTreeMap<TxId, u64>,
+    /// Transactions in the mempool that need something which left the chain, and since when.
+    dubious: BTreeMap<TxId, follow::Dubious>,
     /// Opening, roll-closing and closing times of all elections on the chain.
     boundaries: BTreeSet<u64>,
     /// Closing times alone, with the grace.
@@ -179,7 +184,9 @@ pub struct Node {
     disk_retry_ms: u64,
     /// Height at which the operator last let go of a pinned closing block.
     released_height: u64,
-    fetch: sync::Fetch,
+    fetch: fetch::Fetch,
+    /// Whether the commit took only a part of what was ready to join.
+    more_to_join: bool,
     dropped: Arc<DropLog>,
     counters: Counters,
     now: Now,
@@ -218,7 +225,8 @@ impl Node {
             write_failure: None,
             disk_retry_ms: 0,
             released_height: 0,
-            fetch: sync::Fetch::default(),
+            fetch: fetch::Fetch::default(),
+            more_to_join: false,
             dropped: Arc::default(),
             counters: Counters::default(),
             now,
@@ -239,7 +247,8 @@ impl Node {
         }
         self.retry_held(tip_changed);
         self.take_due_blocks();
-        self.expire_block_tickets();
+        self.expire_blocks();
+        self.expire_dubious();
         self.ask_due_statuses();
         self.advance();
         self.ask_bodies();
@@ -299,17 +308,17 @@ impl Node {
             now.mono_ms
                 .saturating_add(wall_ms.saturating_sub(now.wall_ms))
         };
-        if self.tip_changed && self.intake.held() > 0 {
+        let unwritten = !self.stage.removed.is_empty() && self.write_failure.is_none();
+        if self.tip_changed && self.intake.held() > 0 || self.more_to_join || unwritten {
             return now.mono_ms;
         }
         let deadlines = [
             self.intake.next_deadline_ms(),
             self.outbox.next_due_ms(),
             self.peers.next_ask_ms(),
-            self.block_tickets
-                .values()
-                .map(|ticket| ticket.deadline_ms)
-                .min(),
+            self.peers.next_slow_ms(now.mono_ms),
+            self.next_block_deadline_ms(),
+            self.next_dubious_ms(),
             self.future
                 .keys()
                 .next()
@@ -358,15 +367,7 @@ impl Node {
         }
     }
 
-    /// A transaction that waited can no longer be mined: said once, kept for those who ask.
-    fn drop_pending(&mut self, id: &TxId, invalid: &Invalid) {
-        self.dubious.remove(id);
-        let Some(transaction) = self.mempool.remove(id) else {
-            return;
-        };
-        self.report_dropped(*id, &transaction, invalid);
-    }
-
+    /// Says that a transaction that waited can no longer be mined.
     fn report_dropped(&mut self, id: TxId, transaction: &Verified<Transaction>, invalid: &Invalid) {
         warn!(
             transaction = %id,
@@ -375,7 +376,7 @@ impl Node {
             "a transaction that waited can no longer be mined: {invalid}"
         );
         self.counters.dropped += 1;
-        self.stage.removed.push(id);
+        self.stage.removed.insert(id);
         self.dropped.add(id, Reason::from(invalid));
     }
 

@@ -15,17 +15,28 @@ const PAUSE_MS: u64 = 250;
 /// Failures in a row that are counted: the longest pause is half a minute.
 const MAX_FAILURES: u32 = 7;
 
+/// A request under way for longer than this, in milliseconds, is made to somebody else too.
+const SLOW_MS: u64 = 8_000;
+
 /// What a request was for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// Where it stands.
     Status,
     /// Headers after ours.
-    Headers,
+    Headers {
+        /// Height of the last header that this peer sent before on the way up; 0 for the first page.
+        above: u64,
+    },
     /// Bodies of these blocks.
     Bodies(Vec<BlockId>),
     /// A page of its pool.
-    PendingIds,
+    PendingIds {
+        /// Ids above this.
+        after: TxId,
+        /// Pages that came before.
+        page: usize,
+    },
     /// Transactions of its pool.
     Pooled(Vec<TxId>),
     /// Transactions of a block whose header it gossiped.
@@ -43,17 +54,26 @@ pub(super) struct Peer {
     pub(super) ask_at_ms: u64,
     /// When its pool was last compared with ours (monotonic).
     pub(super) pool_compared_ms: Option<u64>,
+    /// Height that it has reached, as far as it said or showed.
+    height: u64,
     paused_until_ms: u64,
     /// Requests in a row that brought nothing.
     failures: u32,
     requests: usize,
 }
 
+/// A request under way.
+struct Pending {
+    peer: PeerId,
+    asked: Asked,
+    asked_at_ms: u64,
+}
+
 /// Peers and requests.
 #[derive(Default)]
 pub(super) struct Peers {
     peers: BTreeMap<PeerId, Peer>,
-    requests: BTreeMap<u64, (PeerId, Asked)>,
+    requests: BTreeMap<u64, Pending>,
     next_tag: u64,
 }
 
@@ -69,13 +89,28 @@ impl Peers {
         let tags: Vec<u64> = self
             .requests
             .iter()
-            .filter(|(_, (asked_peer, _))| asked_peer == peer)
+            .filter(|(_, pending)| pending.peer == *peer)
             .map(|(tag, _)| *tag)
             .collect();
         tags.into_iter()
             .filter_map(|tag| self.requests.remove(&tag))
-            .map(|(_, asked)| asked)
+            .map(|pending| pending.asked)
             .collect()
+    }
+
+    /// A peer said where it stands.
+    pub(super) fn set_status(&mut self, peer: &PeerId, status: Status, now_ms: u64) {
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.height = status.height;
+            entry.status = Some((status, now_ms));
+        }
+    }
+
+    /// A peer showed that it has a block of this height.
+    pub(super) fn note_height(&mut self, peer: &PeerId, height: u64) {
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.height = entry.height.max(height);
+        }
     }
 
     /// One of them.
@@ -97,12 +132,25 @@ impl Peers {
     pub(super) fn is_asking(&self, peer: &PeerId, what: impl Fn(&Asked) -> bool) -> bool {
         self.requests
             .values()
-            .any(|(asked_peer, asked)| asked_peer == peer && what(asked))
+            .any(|pending| pending.peer == *peer && what(&pending.asked))
     }
 
-    /// Whether a request for the same is under way to anyone.
-    pub(super) fn is_asking_anyone(&self, what: impl Fn(&Asked) -> bool) -> bool {
-        self.requests.values().any(|(_, asked)| what(asked))
+    /// Requests under way that are not overdue.
+    pub(super) fn under_way(&self, now_ms: u64) -> impl Iterator<Item = &Asked> {
+        self.requests
+            .values()
+            .filter(move |pending| pending.asked_at_ms + SLOW_MS > now_ms)
+            .map(|pending| &pending.asked)
+    }
+
+    /// When the next request for bodies is overdue, so that somebody else is asked.
+    pub(super) fn next_slow_ms(&self, now_ms: u64) -> Option<u64> {
+        self.requests
+            .values()
+            .filter(|pending| matches!(pending.asked, Asked::Bodies(_)))
+            .map(|pending| pending.asked_at_ms + SLOW_MS)
+            .filter(|slow_ms| *slow_ms > now_ms)
+            .min()
     }
 
     /// Registers a request and gives its tag, unless the peer is gone, paused or busy with ours.
@@ -113,16 +161,21 @@ impl Peers {
         }
         entry.requests += 1;
         self.next_tag += 1;
-        self.requests.insert(self.next_tag, (*peer, asked));
+        let pending = Pending {
+            peer: *peer,
+            asked,
+            asked_at_ms: now_ms,
+        };
+        self.requests.insert(self.next_tag, pending);
         Some(self.next_tag)
     }
 
     /// A request ended: what it was for.
     pub(super) fn answered(&mut self, tag: u64, peer: &PeerId) -> Option<Asked> {
-        let (asked_peer, asked) = self.requests.remove(&tag)?;
-        if asked_peer != *peer {
+        if self.requests.get(&tag)?.peer != *peer {
             return None;
         }
+        let asked = self.requests.remove(&tag)?.asked;
         if let Some(entry) = self.peers.get_mut(peer) {
             entry.requests = entry.requests.saturating_sub(1);
         }
@@ -137,23 +190,23 @@ impl Peers {
         }
     }
 
-    /// Peers that say their chain is at least this high and that can take a request, the reliable and least busy first.
-    pub(super) fn at_height(&self, height: u64, now_ms: u64) -> Vec<PeerId> {
-        let mut able: Vec<_> = self
-            .peers
+    /// The peer to ask for blocks from this height on, and the height that it has reached: one that can take a request,
+    /// rather one that answers than one that does not, rather an idle one than a busy one.
+    pub(super) fn at_height(&self, height: u64, now_ms: u64) -> Option<(PeerId, u64)> {
+        let is_slow = |peer: &PeerId| {
+            self.requests
+                .values()
+                .any(|pending| pending.peer == *peer && pending.asked_at_ms + SLOW_MS <= now_ms)
+        };
+        self.peers
             .iter()
             .filter(|(_, peer)| {
                 peer.requests < MAX_REQUESTS_PER_PEER
                     && peer.paused_until_ms <= now_ms
-                    && peer
-                        .status
-                        .as_ref()
-                        .is_some_and(|(status, _)| status.height >= height)
+                    && peer.height >= height
             })
-            .map(|(id, peer)| (peer.failures, peer.requests, *id))
-            .collect();
-        able.sort();
-        able.into_iter().map(|(_, _, id)| id).collect()
+            .min_by_key(|(id, peer)| (is_slow(id), peer.failures, peer.requests, **id))
+            .map(|(id, peer)| (*id, peer.height))
     }
 
     /// When the next status is due.

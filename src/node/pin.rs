@@ -67,10 +67,10 @@ impl Node {
         self.tree.unpin();
         self.released_height = self.tree.tip_height();
         let height = self.released_height.to_be_bytes().to_vec();
-        self.stage.notes.push((PIN_NOTE.to_owned(), None));
+        self.stage.notes.insert(PIN_NOTE.to_owned(), None);
         self.stage
             .notes
-            .push((RELEASED_NOTE.to_owned(), Some(height)));
+            .insert(RELEASED_NOTE.to_owned(), Some(height));
         info!("released: the chain with the most work is followed again");
     }
 }

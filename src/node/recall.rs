@@ -54,17 +54,7 @@ impl Node {
         {
             self.released_height = u64::from_be_bytes(bytes);
         }
-        let mut skip = 0;
-        loop {
-            let page = snapshot.elections(skip, ELECTION_PAGE)?;
-            for record in &page {
-                self.note_election(&record.election.terms);
-            }
-            skip += page.len() as u64;
-            if page.len() < ELECTION_PAGE {
-                break;
-            }
-        }
+        self.note_elections_anew()?;
         let tip = snapshot.tip().height;
         for height in tip.saturating_sub(RECENT_BLOCKS).max(1)..=tip {
             if let Some((_, header)) = snapshot.main_block(height)? {
@@ -91,6 +81,24 @@ impl Node {
             );
         }
         Ok(())
+    }
+
+    /// Notes the boundaries of all elections on the best chain, and of no others.
+    pub(super) fn note_elections_anew(&mut self) -> Result<(), StoreError> {
+        self.boundaries.clear();
+        self.closings.clear();
+        let snapshot = self.store.snapshot();
+        let mut skip = 0;
+        loop {
+            let page = snapshot.elections(skip, ELECTION_PAGE)?;
+            for record in &page {
+                self.note_election(&record.election.terms);
+            }
+            skip += page.len() as u64;
+            if page.len() < ELECTION_PAGE {
+                return Ok(());
+            }
+        }
     }
 
     /// Finds the last block that was not empty, or was a boundary, within the confirmations.

@@ -25,10 +25,9 @@ impl Node {
         let snapshot = self.store.snapshot();
         let on_main = |id: &BlockId| !matches!(snapshot.is_main(id), Ok(false));
         let mut commit = Commit {
-            notes: self.stage.notes.clone(),
-            peers: self.stage.peers.clone(),
-            bans: self.stage.bans.clone(),
-            pending_remove: self.stage.removed.clone(),
+            notes: self.stage.notes.clone().into_iter().collect(),
+            peers: self.stage.peers.clone().into_iter().collect(),
+            bans: self.stage.bans.clone().into_iter().collect(),
             forget: self
                 .stage
                 .forget
@@ -82,6 +81,11 @@ impl Node {
                     .collect(),
             });
         }
+        // Whatever went out and comes in again with this commit waits.
+        let coming: BTreeSet<TxId> = commit.pending_insert.iter().map(|(id, _)| *id).collect();
+        commit
+            .pending_remove
+            .extend(self.stage.removed.difference(&coming));
         for id in side {
             if let (Some(Body::Ready { transactions, .. }), Some(header)) =
                 (self.bodies.get(id), self.tree.get(id))

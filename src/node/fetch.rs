@@ -1,0 +1,188 @@
+//! Fetching bodies: which are missing, whom they are asked of, and when a branch whose bodies nobody gives is set aside.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tracing::debug;
+use votenode_p2p::PeerId;
+
+use super::Node;
+use super::blocks::MAX_BODIES_HELD;
+use super::peers::Asked;
+use crate::chain::block::BlockId;
+use crate::chain::transaction::Transaction;
+use crate::protocol::sync::{MAX_BODIES, Request};
+use crate::wire::List;
+
+/// Blocks asked for in one request.
+const BODIES_PER_REQUEST: usize = 32;
+/// Bytes of bodies asked for in one request; one more body than fits is never sent.
+const BODY_BYTES: u64 = 1024 * 1024;
+/// How far above the lowest missing body others are fetched meanwhile, in blocks.
+const BODY_WINDOW: u64 = 256;
+/// Blocks behind the best header at which a node counts as catching up.
+const FAR_BEHIND: u64 = 16;
+/// How long the lowest missing body is waited for before its block is set aside, in milliseconds. Its header cost work,
+/// but a header whose body nobody gives must not hold up everybody else.
+const BODY_PATIENCE_MS: u64 = 20_000;
+/// How long a block is set aside the first time, in milliseconds; it doubles each time.
+const WITHHELD_MS: u64 = 30_000;
+/// Blocks set aside that are remembered.
+const MAX_WITHHELD: usize = 256;
+/// How long this node counts as catching up without any body coming, in milliseconds.
+const SYNC_PATIENCE_MS: u64 = 10_000;
+/// The same in bytes, if all blocks are as large as they may be.
+const WINDOW_BYTES: u64 = 128 * 1024 * 1024;
+
+/// How fetching of bodies goes.
+#[derive(Default)]
+pub(super) struct Fetch {
+    /// The lowest missing body and since when it has been waited for (monotonic).
+    waiting_for: Option<(BlockId, u64)>,
+    /// Blocks whose bodies nobody gave: until when they are set aside, and how often that happened.
+    withheld: BTreeMap<BlockId, (u64, u32)>,
+    /// Blocks set aside since the last body came.
+    disappointments: u32,
+}
+
+impl Fetch {
+    /// Whether some body is waited for.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting_for.is_some()
+    }
+
+    /// When the lowest missing body is given up.
+    pub(super) fn next_deadline_ms(&self) -> Option<u64> {
+        self.waiting_for
+            .map(|(_, since_ms)| since_ms + BODY_PATIENCE_MS)
+    }
+
+    /// Whether a block is set aside.
+    pub(super) fn is_withheld(&self, id: &BlockId, now_ms: u64) -> bool {
+        self.withheld
+            .get(id)
+            .is_some_and(|(until_ms, _)| *until_ms > now_ms)
+    }
+
+    /// Somebody passes the block on.
+    pub(super) fn offered(&mut self, id: &BlockId) {
+        self.withheld.remove(id);
+    }
+
+    /// A body came.
+    pub(super) fn came(&mut self, id: &BlockId) {
+        self.withheld.remove(id);
+        self.disappointments = 0;
+        self.waiting_for = None;
+    }
+}
+
+impl Node {
+    /// Whether this node is far behind the best chain of headers, and on its way there. Headers that no body follows do
+    /// not count: they cost whoever makes them little, and nobody may be kept from voting by them.
+    pub(super) fn is_syncing(&self) -> bool {
+        let far = self.best_header_height() > self.store.snapshot().tip().height + FAR_BEHIND;
+        let moving = match self.fetch.waiting_for {
+            Some((_, since_ms)) => self.now.mono_ms < since_ms + SYNC_PATIENCE_MS,
+            None => true,
+        };
+        far && moving && self.fetch.disappointments < 2
+    }
+
+    /// Sets a block aside whose body has been asked for long enough.
+    fn give_up_on(&mut self, id: BlockId) {
+        let now_ms = self.now.mono_ms;
+        let times = self.fetch.withheld.get(&id).map_or(0, |(_, times)| *times);
+        let until_ms = now_ms + (WITHHELD_MS << times.min(6));
+        debug!(block = %id.short(), "nobody gives the body of this block; it is set aside");
+        self.tree.forget(&id);
+        self.fetch.withheld.insert(id, (until_ms, times + 1));
+        while self.fetch.withheld.len() > MAX_WITHHELD {
+            let soonest = self
+                .fetch
+                .withheld
+                .iter()
+                .min_by_key(|(_, (until_ms, _))| *until_ms)
+                .map(|(id, _)| *id);
+            if let Some(soonest) = soonest {
+                self.fetch.withheld.remove(&soonest);
+            }
+        }
+        self.fetch.waiting_for = None;
+        self.fetch.disappointments += 1;
+    }
+
+    /// Asks for bodies that the best chain of headers lacks, from several peers at once.
+    pub(super) fn ask_bodies(&mut self) {
+        let now_ms = self.now.mono_ms;
+        let known = self.tree.best_header() == self.tree.tip();
+        if known || self.write_failure.is_some() || self.bodies.len() >= MAX_BODIES_HELD {
+            self.fetch.waiting_for = None;
+            return;
+        }
+        let window = (WINDOW_BYTES / self.network.max_block_bytes).clamp(8, BODY_WINDOW);
+        let mut missing = self.missing_bodies(BODY_WINDOW as usize);
+        missing.retain(|(id, _)| !self.bodies.contains_key(id));
+        let Some((lowest, lowest_height)) = missing.first().copied() else {
+            self.fetch.waiting_for = None;
+            return;
+        };
+        match self.fetch.waiting_for {
+            Some((known, since_ms)) if known == lowest => {
+                if now_ms >= since_ms + BODY_PATIENCE_MS {
+                    return self.give_up_on(lowest);
+                }
+            }
+            _ => self.fetch.waiting_for = Some((lowest, now_ms)),
+        }
+        let asked: BTreeSet<BlockId> = self
+            .peers
+            .under_way(now_ms)
+            .filter_map(|asked| match asked {
+                Asked::Bodies(ids) => Some(ids),
+                _ => None,
+            })
+            .flatten()
+            .copied()
+            .collect();
+        missing.retain(|(id, height)| !asked.contains(id) && *height < lowest_height + window);
+        let mut rest = missing.as_slice();
+        while let Some((_, from_height)) = rest.first() {
+            let Some((peer, height)) = self.peers.at_height(*from_height, now_ms) else {
+                return;
+            };
+            let ids: Vec<BlockId> = rest
+                .iter()
+                .take_while(|(_, wanted)| *wanted <= height)
+                .take(BODIES_PER_REQUEST.min(MAX_BODIES))
+                .map(|(id, _)| *id)
+                .collect();
+            rest = &rest[ids.len()..];
+            let blocks = List::new(ids.clone()).expect("between one and MAX_BODIES");
+            let request = Request::Bodies {
+                blocks,
+                max_bytes: BODY_BYTES,
+            };
+            if !self.request(peer, Asked::Bodies(ids), &request) {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn bodies_came(
+        &mut self,
+        peer: PeerId,
+        blocks: Vec<BlockId>,
+        bodies: Vec<Vec<Transaction>>,
+    ) {
+        if bodies.is_empty() {
+            // It has another chain by now; others are asked.
+            return self.peers.pause(&peer, self.now.mono_ms);
+        }
+        self.peers.useful(&peer);
+        for (id, transactions) in blocks.into_iter().zip(bodies) {
+            if !self.body_came(Some(peer), id, transactions) {
+                return;
+            }
+        }
+    }
+}

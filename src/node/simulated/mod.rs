@@ -1,0 +1,19 @@
+//! Whole networks of nodes in one thread, without sockets, disks or clocks: the state machine as it runs in the shell,
+//! with everything around it played by a [`Net`].
+//!
+//! - [`net`]: virtual time, links, partitions, loss; the one queue of everything that is on its way
+//! - [`host`]: a machine: its disk, the node that runs on it or does not, what its gossip layer has seen
+//! - [`effects`]: what the shell would do with a node's effects
+//! - [`forge`]: chains made by hand, valid or not
+//! - [`puppet`]: peers that speak the protocols from a forged chain, honestly or not
+//!
+//! Everything is decided by the seed: the same seed gives the same run, message by message. Nothing here knows what a
+//! test is after, so that longer simulations can be built of the same parts.
+
+#![allow(clippy::unwrap_used)]
+
+mod effects;
+pub(super) mod forge;
+pub(super) mod host;
+pub(super) mod net;
+pub(super) mod puppet;

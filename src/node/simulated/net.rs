@@ -1,0 +1,463 @@
+//! Virtual time and the links between hosts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use votenode_p2p::{MessageId, PeerId, Verdict, message_id};
+
+use super::host::{Host, Setup};
+use super::puppet::Puppet;
+use crate::chain::block::BlockId;
+use crate::chain::network::Network;
+use crate::chain::testing::START_MS;
+use crate::chain::transaction::{Transaction, TxId};
+use crate::chain::verify::Verifier;
+use crate::node::results::Tallies;
+use crate::node::{Input, Node, Now, Submitter};
+use crate::protocol::names::Topic;
+use crate::protocol::submit::{ElectionResult, Outcome, Reply, Request, TxStatus};
+use crate::protocol::sync;
+use crate::wire::List;
+
+/// Wall clock when the virtual time is zero: some time after the genesis, so that blocks by hand have room.
+pub(crate) const EPOCH_MS: u64 = START_MS + 5_000_000;
+/// Batches at one and the same moment after which a node counts as spinning.
+const MAX_ROUNDS: usize = 200;
+/// When a request that nobody answers ends, in milliseconds.
+const REQUEST_TIMEOUT_MS: u64 = 20_000;
+
+/// Something on its way to a host.
+pub(super) enum Delivery {
+    /// For the node.
+    Input(Input),
+    /// A request of another host.
+    Request {
+        from: PeerId,
+        tag: u64,
+        data: Vec<u8>,
+    },
+}
+
+/// A message that a node published, not one that it forwarded.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    pub(crate) by: usize,
+    pub(crate) topic: Topic,
+    pub(crate) at_ms: u64,
+    pub(crate) data: Vec<u8>,
+}
+
+/// A peer that was scored down.
+#[derive(Clone, Debug)]
+pub(crate) struct Penalty {
+    pub(crate) peer: PeerId,
+    pub(crate) points: u32,
+}
+
+/// The network.
+pub(crate) struct Net {
+    pub(crate) network: Arc<Network>,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) puppets: BTreeMap<PeerId, Puppet>,
+    pub(crate) now_ms: u64,
+    pub(crate) published: Vec<Published>,
+    pub(crate) penalties: Vec<Penalty>,
+    /// Requests that hosts made, of any kind.
+    pub(crate) requests: Vec<(usize, sync::Request)>,
+    /// Gossip messages lost on the way, in percent.
+    pub(crate) loss_percent: u64,
+    pub(super) verifier: Verifier,
+    pub(super) links: BTreeSet<(usize, usize)>,
+    queue: BTreeMap<(u64, u64), (usize, u64, Delivery)>,
+    sequence: u64,
+    /// State of the random numbers; set it before anything happens for another run.
+    pub(crate) random: u64,
+    submissions: u64,
+}
+
+impl Net {
+    /// Hosts that all know each other, their nodes started.
+    pub(crate) fn new(network: Arc<Network>, count: usize) -> Self {
+        Self::with(network, (0..count).map(|_| Setup::default()).collect())
+    }
+
+    pub(crate) fn with(network: Arc<Network>, setups: Vec<Setup>) -> Self {
+        let mut net = Self {
+            verifier: Verifier::new(Arc::clone(&network), [7; 32]),
+            network,
+            hosts: Vec::new(),
+            puppets: BTreeMap::new(),
+            now_ms: 0,
+            published: Vec::new(),
+            penalties: Vec::new(),
+            requests: Vec::new(),
+            loss_percent: 0,
+            links: BTreeSet::new(),
+            queue: BTreeMap::new(),
+            sequence: 0,
+            random: 1,
+            submissions: 0,
+        };
+        for setup in setups {
+            net.add(setup);
+        }
+        net
+    }
+
+    /// Adds a host that is linked to all others, and starts its node.
+    pub(crate) fn add(&mut self, setup: Setup) -> usize {
+        let index = self.hosts.len();
+        self.hosts.push(Host::new(index as u8 + 1, setup));
+        self.start(index);
+        for other in 0..index {
+            self.link(other, index);
+        }
+        index
+    }
+
+    /// The next number of the seeded sequence (splitmix64).
+    pub(crate) fn draw(&mut self, below: u64) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % below
+    }
+
+    // Time.
+
+    pub(crate) fn now(&self, host: usize) -> Now {
+        let wall_ms = EPOCH_MS + self.now_ms;
+        Now {
+            mono_ms: self.now_ms,
+            wall_ms: wall_ms.saturating_add_signed(self.hosts[host].clock_offset_ms),
+        }
+    }
+
+    /// Everybody's wall clock.
+    pub(crate) fn wall_ms(&self) -> u64 {
+        EPOCH_MS + self.now_ms
+    }
+
+    /// Lets so much time pass.
+    pub(crate) fn run(&mut self, duration_ms: u64) {
+        let end_ms = self.now_ms + duration_ms;
+        while self.step(end_ms) {}
+        self.now_ms = end_ms;
+    }
+
+    /// Lets time pass until `condition` holds; panics if it does not within `limit_ms`.
+    pub(crate) fn until(
+        &mut self,
+        what: &str,
+        limit_ms: u64,
+        mut condition: impl FnMut(&Self) -> bool,
+    ) {
+        let end_ms = self.now_ms + limit_ms;
+        while !condition(self) {
+            assert!(
+                self.step(end_ms),
+                "{what}: not within {limit_ms} ms; tips {:?}",
+                self.tips()
+            );
+        }
+    }
+
+    /// Goes to the next moment at which something happens, if that is not after `end_ms`, and lets it happen.
+    fn step(&mut self, end_ms: u64) -> bool {
+        let arrival = self.queue.keys().next().map(|(due_ms, _)| *due_ms);
+        let wakeup = self
+            .hosts
+            .iter()
+            .filter_map(|host| Some(host.running.as_ref()?.node.next_wakeup_ms()))
+            .min();
+        let Some(next) = arrival.into_iter().chain(wakeup).min() else {
+            return false;
+        };
+        if next > end_ms {
+            return false;
+        }
+        self.now_ms = self.now_ms.max(next);
+        let mut rounds = 0;
+        while self.round() {
+            rounds += 1;
+            assert!(rounds < MAX_ROUNDS, "a node spins at {} ms", self.now_ms);
+        }
+        true
+    }
+
+    /// A batch for every host that has something to do at this moment.
+    fn round(&mut self) -> bool {
+        let mut batches: BTreeMap<usize, Vec<Input>> = BTreeMap::new();
+        let later = self.queue.split_off(&(self.now_ms + 1, 0));
+        for (_, (host, incarnation, delivery)) in std::mem::replace(&mut self.queue, later) {
+            if self.hosts[host].running.is_none() || self.hosts[host].incarnation != incarnation {
+                continue;
+            }
+            match delivery {
+                Delivery::Input(Input::Gossip {
+                    topic,
+                    id,
+                    from,
+                    data,
+                }) => {
+                    if self.first_sight(host, topic, id, &data) {
+                        batches.entry(host).or_default().push(Input::Gossip {
+                            topic,
+                            id,
+                            from,
+                            data,
+                        });
+                    }
+                }
+                Delivery::Input(input) => batches.entry(host).or_default().push(input),
+                Delivery::Request { from, tag, data } => {
+                    if let Some(input) = self.serve(host, from, tag, &data) {
+                        batches.entry(host).or_default().push(input);
+                    }
+                }
+            }
+        }
+        for index in 0..self.hosts.len() {
+            if let Some(running) = &self.hosts[index].running
+                && running.node.next_wakeup_ms() <= self.now_ms
+            {
+                batches.entry(index).or_default();
+            }
+        }
+        let worked = !batches.is_empty();
+        for (host, batch) in batches {
+            self.handle(host, batch);
+        }
+        worked
+    }
+
+    pub(super) fn handle(&mut self, host: usize, batch: Vec<Input>) {
+        let now = self.now(host);
+        let Some(running) = &mut self.hosts[host].running else {
+            return;
+        };
+        for effect in running.node.handle(batch, now) {
+            self.carry_out(host, effect);
+        }
+    }
+
+    pub(super) fn send(&mut self, to: usize, delay_ms: u64, delivery: Delivery) {
+        self.sequence += 1;
+        let incarnation = self.hosts[to].incarnation;
+        self.queue.insert(
+            (self.now_ms + delay_ms, self.sequence),
+            (to, incarnation, delivery),
+        );
+    }
+
+    pub(super) fn unanswered(&mut self, host: usize, tag: u64, peer: PeerId) {
+        let reply = None;
+        let input = Input::Response { tag, peer, reply };
+        self.send(host, REQUEST_TIMEOUT_MS, Delivery::Input(input));
+    }
+
+    // Links.
+
+    pub(super) fn index_of(&self, peer: &PeerId) -> Option<usize> {
+        self.hosts.iter().position(|host| host.peer == *peer)
+    }
+
+    pub(super) fn linked(&self, a: usize, b: usize) -> bool {
+        let running = |host: usize| self.hosts[host].running.is_some();
+        self.links.contains(&(a.min(b), a.max(b))) && running(a) && running(b)
+    }
+
+    pub(crate) fn link(&mut self, a: usize, b: usize) {
+        if self.links.insert((a.min(b), a.max(b))) && self.linked(a, b) {
+            self.greet(a, b);
+        }
+    }
+
+    fn greet(&mut self, a: usize, b: usize) {
+        for (to, other) in [(a, b), (b, a)] {
+            let peer = self.hosts[other].peer;
+            self.send(to, 1, Delivery::Input(Input::PeerReady { peer }));
+        }
+    }
+
+    pub(crate) fn unlink(&mut self, a: usize, b: usize) {
+        if self.links.remove(&(a.min(b), a.max(b))) {
+            for (to, other) in [(a, b), (b, a)] {
+                let peer = self.hosts[other].peer;
+                self.send(to, 1, Delivery::Input(Input::PeerGone { peer }));
+            }
+        }
+    }
+
+    /// Cuts every link between the two halves.
+    pub(crate) fn partition(&mut self, left: &[usize], right: &[usize]) {
+        for a in left {
+            for b in right {
+                self.unlink(*a, *b);
+            }
+        }
+    }
+
+    /// Links everybody again.
+    pub(crate) fn heal(&mut self) {
+        for b in 0..self.hosts.len() {
+            for a in 0..b {
+                self.link(a, b);
+            }
+        }
+    }
+
+    pub(crate) fn crash(&mut self, host: usize) {
+        self.hosts[host].crash();
+        let peer = self.hosts[host].peer;
+        for other in 0..self.hosts.len() {
+            if self.links.contains(&(host.min(other), host.max(other))) {
+                self.send(other, 1, Delivery::Input(Input::PeerGone { peer }));
+            }
+        }
+    }
+
+    pub(crate) fn start(&mut self, host: usize) {
+        let (network, now) = (Arc::clone(&self.network), self.now(host));
+        self.hosts[host].start(&network, now);
+        self.send(host, 0, Delivery::Input(Input::Tick));
+        for other in 0..self.hosts.len() {
+            if self.linked(host, other) {
+                self.greet(host, other);
+            }
+        }
+    }
+
+    // What tests look at and bring in.
+
+    pub(crate) fn node(&self, host: usize) -> &Node {
+        &self.hosts[host].running.as_ref().unwrap().node
+    }
+
+    pub(crate) fn node_mut(&mut self, host: usize) -> &mut Node {
+        &mut self.hosts[host].running.as_mut().unwrap().node
+    }
+
+    pub(crate) fn tip(&self, host: usize) -> (u64, BlockId) {
+        let tip = self.node(host).store().snapshot().tip();
+        (tip.height, tip.id)
+    }
+
+    pub(crate) fn tips(&self) -> Vec<(u64, BlockId)> {
+        let running = |host: &usize| self.hosts[*host].running.is_some();
+        (0..self.hosts.len())
+            .filter(running)
+            .map(|host| self.tip(host))
+            .collect()
+    }
+
+    pub(crate) fn one_tip(&self) -> bool {
+        let tips = self.tips();
+        tips.iter().all(|tip| *tip == tips[0])
+    }
+
+    /// Input for one node, as if something outside the network had brought it.
+    pub(crate) fn input(&mut self, host: usize, input: Input) {
+        self.send(host, 0, Delivery::Input(input));
+    }
+
+    /// A gossip message from a peer that is no host.
+    pub(crate) fn gossip(
+        &mut self,
+        host: usize,
+        from: PeerId,
+        topic: Topic,
+        data: Vec<u8>,
+    ) -> MessageId {
+        let id = message_id(&topic.full_name(&self.network.id()), &data);
+        let input = Input::Gossip {
+            topic,
+            id,
+            from,
+            data,
+        };
+        self.input(host, input);
+        id
+    }
+
+    /// What a host said of a gossip message so far.
+    pub(crate) fn verdict(&self, host: usize, id: &MessageId) -> Option<Verdict> {
+        self.hosts[host].seen.get(id)?.verdict
+    }
+
+    /// Submits, and waits for the outcomes.
+    pub(crate) fn submit(&mut self, host: usize, transactions: Vec<Transaction>) -> Vec<Outcome> {
+        let number = self.submit_only(host, transactions);
+        self.until("an answer", 20_000, |net| {
+            net.hosts[host].answers.contains_key(&number)
+        });
+        self.hosts[host].answers.remove(&number).unwrap()
+    }
+
+    /// Submits and goes on at once.
+    pub(crate) fn submit_only(&mut self, host: usize, transactions: Vec<Transaction>) -> u64 {
+        self.submissions += 1;
+        let input = Input::Submit {
+            submitter: Submitter::Local(self.submissions),
+            transactions,
+        };
+        self.input(host, input);
+        self.submissions
+    }
+
+    /// Submits what has to be accepted.
+    pub(crate) fn accept(&mut self, host: usize, transactions: Vec<Transaction>) {
+        let outcomes = self.submit(host, transactions);
+        assert!(
+            outcomes.iter().all(|o| *o == Outcome::Accepted {}),
+            "{outcomes:?}"
+        );
+    }
+
+    /// Submits one that has to be refused, and gives the code of the reason.
+    pub(crate) fn refused(&mut self, host: usize, transaction: Transaction) -> u64 {
+        match self.submit(host, vec![transaction]).pop().unwrap() {
+            Outcome::Rejected { reason } => reason.code,
+            outcome => panic!("{outcome:?}"),
+        }
+    }
+
+    /// What a client hears of a transaction.
+    pub(crate) fn status(&self, host: usize, id: TxId) -> TxStatus {
+        let request = Request::Status {
+            ids: List::new(vec![id]).unwrap(),
+        };
+        let server = &self.hosts[host].running.as_ref().unwrap().server;
+        match server.submit(&request, self.wall_ms()) {
+            Reply::Status { statuses } => statuses.into_vec().pop().unwrap(),
+            reply => panic!("{reply:?}"),
+        }
+    }
+
+    pub(crate) fn is_included(&self, host: usize, id: TxId) -> bool {
+        matches!(self.status(host, id), TxStatus::Included { .. })
+    }
+
+    pub(crate) fn result(
+        &self,
+        host: usize,
+        election: &crate::chain::election::ElectionId,
+    ) -> ElectionResult {
+        let snapshot = self.node(host).store().snapshot();
+        Tallies::default()
+            .result(&snapshot, &self.network, election, self.wall_ms())
+            .unwrap()
+            .unwrap()
+    }
+
+    /// Adds a peer that is linked to these hosts.
+    pub(crate) fn add_puppet(&mut self, puppet: Puppet, hosts: &[usize]) -> PeerId {
+        let peer = puppet.peer;
+        self.puppets.insert(peer, puppet);
+        for host in hosts {
+            self.input(*host, Input::PeerReady { peer });
+        }
+        peer
+    }
+}
