@@ -3,13 +3,15 @@
 //! The voters are linked to no node: the process joins the network through bootstrap addresses as `ballot` does, and
 //! publishes by gossip. Only where an order says so it hands something to one node.
 
+mod asking;
+mod choice;
+
 use std::io::{self, BufRead as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
-use votenode_p2p::{Multiaddr, PeerId};
+use tokio::time::Instant;
 
 use super::VotersArguments;
 use super::error::DemoError;
@@ -22,30 +24,17 @@ use crate::chain::sign;
 use crate::chain::transaction::{Transaction, TxId};
 use crate::client::election_file::{ElectionFile, Timing};
 use crate::client::make::Admission;
+use crate::client::time::now_ms;
 use crate::client::{Fate, Goal, LinkOptions, Session, SessionOptions, Submitted};
-use crate::crypto::{SigningKey, VoterId, random_bytes};
+use crate::crypto::{SigningKey, VoterId};
 use crate::genesis;
 use crate::protocol::submit::{self, Outcome, TxStatus};
-use crate::wire::List;
-
-/// The question that the demo asks.
-pub const ELECTION: &str = r#"
-title = "The club's summer"
-question = "Where shall the club go this summer?"
-options = ["To the lake", "To the mountains", "To the sea", "Nowhere, we stay"]
-"#;
-
-/// Of 256 voters so many want each option, on average: the outcome is drawn, the race is close.
-const LEANINGS: [u8; 3] = [74, 86, 72];
+use choice::{ELECTION, LEANINGS, count, draw};
 
 /// Bounds every order that has no time of its own.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Pause before something is asked again.
-const PAUSE: Duration = Duration::from_millis(100);
 /// Most problems that are told; they are mostly alike.
 const MAX_PROBLEMS: usize = 5;
-/// Ids of one question, as in the protocol.
-const MAX_STATUS_IDS: usize = 64;
 
 /// Reads orders from stdin until it ends, and reports on stdout.
 pub async fn serve(arguments: &VotersArguments) -> Result<(), DemoError> {
@@ -396,83 +385,6 @@ impl Crowd {
             choices,
         ))
     }
-
-    /// Hands transactions to one node, again as long as it has too much to do.
-    async fn hand(
-        &self,
-        node: &Place,
-        transactions: Vec<Transaction>,
-    ) -> Result<Vec<Outcome>, String> {
-        let peer = self.reach(node).await?;
-        let transactions = List::new(transactions).map_err(|error| error.to_string())?;
-        let request = submit::Request::Submit { transactions };
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.ask(peer, &request).await? {
-                submit::Reply::Submit { outcomes } => {
-                    let busy = outcomes
-                        .iter()
-                        .any(|outcome| matches!(outcome, Outcome::Busy {}));
-                    if !busy || Instant::now() >= deadline {
-                        return Ok(outcomes.to_vec());
-                    }
-                }
-                _ => return Err(format!("{} does not answer what was asked", node.address)),
-            }
-            sleep(PAUSE).await;
-        }
-    }
-
-    async fn statuses(&self, peer: PeerId, ids: &[TxId]) -> Result<Vec<TxStatus>, String> {
-        let mut all = Vec::with_capacity(ids.len());
-        for part in ids.chunks(MAX_STATUS_IDS) {
-            let ids = List::new(part.to_vec()).map_err(|error| error.to_string())?;
-            match self.ask(peer, &submit::Request::Status { ids }).await? {
-                submit::Reply::Status { statuses } if statuses.len() == part.len() => {
-                    all.extend(statuses.to_vec())
-                }
-                _ => return Err(format!("{peer} does not answer what was asked")),
-            }
-        }
-        Ok(all)
-    }
-
-    /// Asks one node, again as long as it is busy.
-    async fn ask(&self, peer: PeerId, request: &submit::Request) -> Result<submit::Reply, String> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.session.link().ask(peer, request).await {
-                Ok(reply) => return Ok(reply),
-                Err(error) if Instant::now() >= deadline => return Err(format!("{peer}: {error}")),
-                Err(error) => tracing::debug!(%peer, %error, "asking again"),
-            }
-            sleep(PAUSE).await;
-        }
-    }
-
-    /// Sees to a connection with a node.
-    async fn reach(&self, node: &Place) -> Result<PeerId, String> {
-        let peer: PeerId = node
-            .peer
-            .parse()
-            .map_err(|_| format!("{} is no peer id", node.peer))?;
-        let address = format!("{}/p2p/{peer}", node.address);
-        let address: Multiaddr = address
-            .parse()
-            .map_err(|_| format!("{address} is no address"))?;
-        let deadline = Instant::now() + PATIENCE;
-        let mut link = self.session.link().clone();
-        while !link.nodes().serving.contains(&peer) {
-            if Instant::now() >= deadline {
-                return Err(format!("no connection to {}", node.address));
-            }
-            // Dialling a peer that is being dialled does no harm.
-            let _ = link.dial(&address);
-            let again = Instant::now() + Duration::from_secs(2);
-            let _ = tokio::time::timeout_at(again, link.changed()).await;
-        }
-        Ok(peer)
-    }
 }
 
 fn summary(outcomes: &[Submitted], choices: Vec<u64>) -> Report {
@@ -518,32 +430,7 @@ fn describe(outcome: Option<&Outcome>) -> String {
     }
 }
 
-/// Draws an option.
-fn draw() -> Result<u8, String> {
-    let mut place = random_bytes::<1>().map_err(|error| error.to_string())?[0];
-    for (option, share) in (0u8..).zip(LEANINGS) {
-        match place.checked_sub(share) {
-            None => return Ok(option),
-            Some(rest) => place = rest,
-        }
-    }
-    Ok(LEANINGS.len() as u8)
-}
-
-fn count(choices: &[u8]) -> Vec<u64> {
-    let mut counts = vec![0; LEANINGS.len() + 1];
-    for choice in choices {
-        counts[usize::from(*choice)] += 1;
-    }
-    counts
-}
-
 fn parse_election(text: &str) -> Result<ElectionId, String> {
     text.parse()
         .map_err(|_| format!("{text} is no election id"))
-}
-
-fn now_ms() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
