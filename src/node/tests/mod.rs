@@ -4,6 +4,7 @@
 
 mod blocks;
 mod bounds;
+mod chaos;
 mod election;
 mod full;
 mod gossip;
