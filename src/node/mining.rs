@@ -24,8 +24,9 @@ use crate::wire::{self, List};
 const MAX_MINERS: usize = 64;
 /// Mining states looked at per second, all miners together; above that they are ignored unread.
 const MAX_STATES_PER_SECOND: u32 = 200;
-/// Clock offset against the peers' median above which mining stops, in milliseconds.
-const MAX_CLOCK_OFFSET_MS: i64 = 15_000;
+/// Bounds of the clock offset against the peers' median above which mining stops, in milliseconds: no tighter than
+/// what a busy network makes of right clocks.
+const CLOCK_OFFSET_MS: (u64, u64) = (5_000, 15_000);
 /// A miner's last word is forgotten after this long, in milliseconds.
 const FORGET_MINER_MS: u64 = 120_000;
 
@@ -297,7 +298,9 @@ impl Node {
         }
         match self.clock_offset_ms() {
             // One or two peers may be wrong themselves, or lie.
-            Some(offset) if self.peers.len() >= 3 && offset.abs() > MAX_CLOCK_OFFSET_MS => {
+            Some(offset)
+                if self.peers.len() >= 3 && offset.unsigned_abs() > self.max_clock_offset_ms() =>
+            {
                 Some(format!(
                     "this machine's clock is {:.1} s off the peers' median; set it right",
                     offset as f64 / 1000.0
@@ -305,6 +308,16 @@ impl Node {
             }
             _ => None,
         }
+    }
+
+    /// A miner whose clock is ahead by as long as the confirmations take can bury a closing block before the others have
+    /// its first block: half of that is the most that is let pass.
+    fn max_clock_offset_ms(&self) -> u64 {
+        let buried_ms = self
+            .network
+            .confirmations
+            .saturating_mul(self.network.block_time_ms);
+        (buried_ms / 2).clamp(CLOCK_OFFSET_MS.0, CLOCK_OFFSET_MS.1)
     }
 
     /// The miner found a nonce.

@@ -132,6 +132,30 @@ fn forged_states_are_rejected_old_ones_ignored_and_a_flood_is_not_read() {
 }
 
 #[test]
+fn a_miner_whose_clock_is_far_off_pauses_until_it_is_right() {
+    use crate::node::simulated::forge::Forge;
+    use crate::node::simulated::puppet::{Manner, Puppet};
+    let mut net = net(1);
+    let forge = Forge::new(&net.network);
+    for number in 200..203 {
+        let mut puppet = Puppet::new(number, &forge, Manner::Honest);
+        puppet.ahead_ms = 6_000;
+        net.add_puppet(puppet, &[0]);
+    }
+    net.run(1_000);
+    net.accept(0, vec![testing::register(&net.network, 1)]);
+    net.run(20_000);
+    assert_eq!(net.tip(0).0, 0);
+    let status = net.node(0).status();
+    assert!(status.mining.paused.is_some());
+    assert!(status.warnings.iter().any(|w| w.contains("clock")));
+    for puppet in net.puppets.values_mut() {
+        puppet.ahead_ms = 4_000;
+    }
+    net.until("mined", 20_000, |net| net.tip(0).0 > 0);
+}
+
+#[test]
 fn states_of_one_moment_are_told_apart() {
     let mut net = net(3);
     register(&mut net, 1..30);
