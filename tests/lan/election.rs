@@ -26,10 +26,12 @@ fn bare_machines_hold_an_election() {
             person.does(&["register"]);
         }
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/election-example.toml");
-        let election = people[0].opens(&file, "40s");
-        for person in &people {
-            person.does(&["cast", &election, "1"]);
-        }
+        let election = people[0].opens(&file, "60s");
+        std::thread::scope(|scope| {
+            for person in &people {
+                scope.spawn(|| person.does(&["cast", &election, "1"]));
+            }
+        });
 
         // Late, from another corner, with an address and nothing else.
         let arguments = ["--no-mdns", "--bootstrap", "/ip4/10.77.0.1/tcp/7117"];

@@ -33,22 +33,25 @@ fn halves_of_a_split_network_merge_and_every_vote_without_conflict_counts() {
                 node.until_roll(5);
             }
             let file = scene.election("chair", "");
-            voter(1, "ada").opens(&file, "75s");
+            voter(1, "ada").opens(&file, "90s");
             until_one_tip(&nodes.iter().collect::<Vec<_>>());
 
             lan.cut(4);
-            for (host, name, choice) in [
-                (1, "ada", "Ada"),
-                (2, "grace", "Ada"),
-                (4, "mary", "Grace"),
-                (4, "joan", "Grace"),
-                (3, "both", "Mary"),
-            ] {
-                voter(host, name).does(&["cast", "chair", choice]);
-            }
-            // The same voter, with a copy of the secret, at the other side and otherwise.
+            // One voter votes on both sides, with a copy of the secret, and otherwise.
             scene.copy_voter("both", "both-again");
-            voter(4, "both-again").does(&["cast", "chair", "Ada"]);
+            std::thread::scope(|scope| {
+                for (host, name, choice) in [
+                    (1, "ada", "Ada"),
+                    (2, "grace", "Ada"),
+                    (4, "mary", "Grace"),
+                    (4, "joan", "Grace"),
+                    (3, "both", "Mary"),
+                    (4, "both-again", "Ada"),
+                ] {
+                    let voter = voter(host, name);
+                    scope.spawn(move || voter.does(&["cast", "chair", choice]));
+                }
+            });
             let apart = |node: &Node<'_>| node.status()["tip"]["id"].clone();
             assert_ne!(apart(&nodes[0]), apart(&nodes[3]));
             lan.heal(4);

@@ -20,7 +20,7 @@ fn votes_that_were_acknowledged_survive_a_kill_before_any_block_holds_them() {
         person.does(&["register"]);
     }
     let file = scene.election("chair", "");
-    people[0].opens(&file, "90s");
+    people[0].opens(&file, "10m");
     until_one_tip(&[&keeper, &miner]);
 
     // Nobody is left who mines.

@@ -30,7 +30,7 @@ fn an_election_is_held_counted_proved_and_audited() {
     first.until_roll(4);
 
     let file = scene.election("chair", "");
-    let election = people[0].opens(&file, "40s");
+    let election = people[0].opens(&file, "60s");
     let receipt = people[0].does(&["cast", "chair", "Ada"])["receipt"]["file"]
         .as_str()
         .unwrap()

@@ -146,7 +146,7 @@ fn votes_that_break_a_rule_are_refused_with_reasons() {
         sign::cast_vote(&id, who, election, choices(indexes))
     };
 
-    let chair = office.election("chair", "", "90s");
+    let chair = office.election("chair", "", "10m");
     let good = vote(&ada, chair, &[1]);
     office.refuses("signature", &forged(&good), "bad_signature");
     office.refuses("option", &vote(&ada, chair, &[3]), "wrong_ballot");
@@ -165,10 +165,10 @@ fn votes_that_break_a_rule_are_refused_with_reasons() {
     let later: ElectionId = opened["election"].as_str().unwrap().parse().unwrap();
     office.refuses("early", &vote(&ada, later, &[0]), "too_early");
 
-    let board = office.election("board", "groups = [\"board\"]", "90s");
+    let board = office.election("board", "groups = [\"board\"]", "10m");
     office.refuses("group", &vote(&ada, board, &[0]), "not_eligible");
 
-    let short = office.election("short", "", "8s");
+    let short = office.election("short", "", "15s");
     office.clerk.waits_for_result("short");
     office.refuses("late", &vote(&ada, short, &[0]), "too_late");
     office.takes("late voter", &office.registration(&late));
@@ -373,10 +373,10 @@ fn invitations_admit_once_and_only_while_they_are_not_revoked() {
     let file = scene.election("chair", "groups = [\"members\"]");
     let file = file.to_str().unwrap();
     person("grace")
-        .try_to(&["open", file, "--closes-in", "60s"])
+        .try_to(&["open", file, "--closes-in", "10m"])
         .expect(2)
         .says("organisers open elections");
-    person("grace").does(&["open", file, "--closes-in", "60s", "--organiser-key", key]);
+    person("grace").does(&["open", file, "--closes-in", "10m", "--organiser-key", key]);
     person("grace").does(&["cast", "chair", "Ada"]);
     until("the vote", || {
         let result = person("grace").does(&["results", "chair"]);
