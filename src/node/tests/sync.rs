@@ -98,9 +98,12 @@ fn a_withheld_tip_does_not_keep_the_rest_back() {
     forge.extend_empty(40);
     let mut withheld = forge.clone();
     withheld.extend_empty(1);
-    net.add_puppet(Puppet::new(200, &forge, Manner::Honest), &[0]);
     net.add_puppet(Puppet::new(201, &withheld, Manner::NoBodies), &[0]);
-    net.until("all but the last", 20_000, |net| {
+    net.until("the headers", 1_000, |net| {
+        net.node(0).best_header_height() == 41
+    });
+    net.add_puppet(Puppet::new(200, &forge, Manner::Honest), &[0]);
+    net.until("all but the last", 10_000, |net| {
         net.tip(0).1 == forge.tip()
     });
 }
@@ -173,6 +176,9 @@ fn a_peer_that_sends_pages_without_end_is_not_asked_without_end() {
                         ids: List::new(ids.clone()).unwrap(),
                     }
                 }
+                Request::Transactions { .. } => Reply::Transactions {
+                    transactions: List::new(Vec::new()).unwrap(),
+                },
                 _ => Reply::Busy {},
             };
             answers.push(Input::Response {
