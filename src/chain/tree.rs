@@ -20,7 +20,7 @@ use crate::chain::block::{BlockId, Header};
 use crate::chain::state::ViewError;
 
 pub use choice::{CheckpointConflict, Competing};
-pub use follow::{MAX_LOCATED, MAX_LOCATOR, Path};
+pub use follow::{MAX_LOCATOR, Path};
 
 /// How many blocks of the active chain are kept below its tip: how deep a reorganisation can go where nobody
 /// finalises. At a block every two seconds without rest, nine hours.
@@ -431,11 +431,6 @@ impl HeaderTree {
     /// What is known of a block in the tree.
     pub fn body(&self, id: &BlockId) -> Option<Body> {
         self.entries.get(id).map(|entry| entry.body)
-    }
-
-    /// Whether the block is known to be invalid.
-    pub fn is_invalid(&self, id: &BlockId) -> bool {
-        self.invalid.contains_key(id)
     }
 
     /// The block that the state stands on.

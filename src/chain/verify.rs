@@ -40,11 +40,6 @@ impl Verified<Transaction> {
         self.encoded_len
     }
 
-    /// The transaction, shared.
-    pub fn shared(&self) -> Arc<Transaction> {
-        Arc::clone(&self.value)
-    }
-
     /// Reads a transaction back that this node verified for this network before it stored it, without verifying it
     /// again. Only for bytes out of the node's own store; what comes from anywhere else goes through a [`Verifier`].
     pub(crate) fn from_own_store(encoded: &[u8]) -> Result<Self, DecodeError> {

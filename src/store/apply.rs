@@ -189,7 +189,6 @@ pub(super) fn write_blocks(
         return Ok(());
     }
     let mut headers = transaction.open_table(tables::HEADERS)?;
-    let mut heights = transaction.open_table(tables::HEIGHTS)?;
     let mut bodies = transaction.open_table(tables::BODIES)?;
     for block in &commit.blocks {
         let known = headers
@@ -206,7 +205,6 @@ pub(super) fn write_blocks(
             bodies.insert(block.id.as_bytes(), &**body)?;
         }
         headers.insert(block.id.as_bytes(), wire::encode(&stored).as_slice())?;
-        heights.insert(&tables::height_key(block.header.height, &block.id), ())?;
     }
     for (id, validity) in &commit.marks {
         set_validity(&mut headers, id, *validity)?;
@@ -227,7 +225,6 @@ pub(super) fn write_blocks(
                 "a block of the main chain to forget",
             ));
         }
-        heights.remove(&tables::height_key(height, id))?;
         bodies.remove(id.as_bytes())?;
     }
     Ok(())

@@ -21,8 +21,6 @@ pub enum Validity {
     Unchecked = 0,
     /// It was valid after its parent.
     Valid = 1,
-    /// It, or an ancestor, broke a rule.
-    Invalid = 2,
 }
 
 array_struct! {
@@ -46,7 +44,6 @@ impl StoredHeader {
     pub fn validity(&self) -> Validity {
         match self.validity {
             1 => Validity::Valid,
-            2 => Validity::Invalid,
             _ => Validity::Unchecked,
         }
     }

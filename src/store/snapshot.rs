@@ -3,7 +3,6 @@
 //! A snapshot is a read transaction of the database and the tail that belongs to it. While it lives the database cannot
 //! reuse the pages that it sees: keep one for a request, not for minutes.
 
-use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{ReadOnlyDatabase, ReadTransaction};
@@ -12,7 +11,7 @@ use super::body::{BlockBody, BodyCache};
 use super::elections::ElectionCache;
 use super::error::StoreError;
 use super::record::{self, Counts, StoredHeader, StoredPoint, Validity, decode};
-use super::tables::{Tables, height_key, meta};
+use super::tables::{Tables, meta};
 use super::tail::Tail;
 use crate::chain::block::{BlockId, Header, Transactions};
 use crate::chain::genesis::Genesis;
@@ -224,23 +223,6 @@ impl Snapshot {
             .ok_or_else(|| StoreError::Corrupt(format!("the chain lacks block {height}")))
     }
 
-    /// Ids of the main chain from the tip down, ten in a row and then at doubling distances, ending with the genesis
-    /// block: what another node needs to find the last common block.
-    pub fn locator(&self) -> Result<Vec<BlockId>, StoreError> {
-        let mut locator = Vec::new();
-        let (mut height, mut step) = (self.0.tip.height, 1);
-        loop {
-            locator.push(self.expect_main(height)?.0);
-            if height == 0 {
-                return Ok(locator);
-            }
-            if locator.len() >= 10 {
-                step *= 2;
-            }
-            height = height.saturating_sub(step);
-        }
-    }
-
     /// Headers of the main chain that follow the first block of the locator that is on it, or the genesis block, at
     /// most `max`.
     pub fn headers_after(
@@ -261,28 +243,6 @@ impl Snapshot {
         (from + 1..=until)
             .map(|height| Ok(self.expect_main(height)?.1))
             .collect()
-    }
-
-    /// Every known block from a height on, on the main chain or not, in the order of the heights; it ends when `visit`
-    /// breaks.
-    pub fn for_each_block_from(
-        &self,
-        height: u64,
-        mut visit: impl FnMut(KnownBlock) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        let from = height_key(height, &BlockId::ZERO);
-        for entry in self.0.tables.heights.range::<&[u8; 40]>(&from..)? {
-            let (key, _) = entry?;
-            let mut id = [0; 32];
-            id.copy_from_slice(&key.value()[8..]);
-            let block = self
-                .block(&BlockId::from_bytes(id))?
-                .ok_or_else(|| StoreError::Corrupt("a block lacks its header".to_owned()))?;
-            if visit(block).is_break() {
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// The first block of the main chain with a timestamp at or after `timestamp_ms`.

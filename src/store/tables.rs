@@ -7,7 +7,6 @@
 use redb::{ReadOnlyTable, ReadTransaction, TableDefinition, WriteTransaction};
 
 use super::error::StoreError;
-use crate::chain::block::BlockId;
 use crate::chain::genesis::Group;
 use crate::chain::state::VoterTag;
 
@@ -23,9 +22,6 @@ pub(super) const META: TableDefinition<'static, &'static str, &'static [u8]> =
     TableDefinition::new("meta");
 /// Block id → what is known of the block, [`super::record::StoredHeader`].
 pub(super) const HEADERS: ByKey = TableDefinition::new("headers");
-/// Height and block id of every known block, on the main chain or not.
-pub(super) const HEIGHTS: TableDefinition<'static, &'static [u8; 40], ()> =
-    TableDefinition::new("heights");
 /// Height → block id on the main chain.
 pub(super) const MAIN: TableDefinition<'static, u64, &'static [u8; 32]> =
     TableDefinition::new("main");
@@ -99,7 +95,6 @@ pub(super) mod meta {
 pub(super) struct Tables {
     pub meta: ReadOnlyTable<&'static str, &'static [u8]>,
     pub headers: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
-    pub heights: ReadOnlyTable<&'static [u8; 40], ()>,
     pub main: ReadOnlyTable<u64, &'static [u8; 32]>,
     pub bodies: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
     pub pending: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
@@ -126,7 +121,6 @@ impl Tables {
         Ok(Self {
             meta: transaction.open_table(META)?,
             headers: transaction.open_table(HEADERS)?,
-            heights: transaction.open_table(HEIGHTS)?,
             main: transaction.open_table(MAIN)?,
             bodies: transaction.open_table(BODIES)?,
             pending: transaction.open_table(PENDING)?,
@@ -152,7 +146,6 @@ impl Tables {
     pub fn create(transaction: &WriteTransaction) -> Result<(), StoreError> {
         transaction.open_table(META)?;
         transaction.open_table(HEADERS)?;
-        transaction.open_table(HEIGHTS)?;
         transaction.open_table(MAIN)?;
         transaction.open_table(BODIES)?;
         transaction.open_table(PENDING)?;
@@ -186,11 +179,6 @@ pub(super) fn join<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
     }
     debug_assert_eq!(at, N);
     key
-}
-
-/// Key in [`HEIGHTS`].
-pub(super) fn height_key(height: u64, id: &BlockId) -> [u8; 40] {
-    join(&[&height.to_be_bytes(), id.as_ref()])
 }
 
 /// Key in [`NODES`].

@@ -293,9 +293,4 @@ impl HeaderTree {
             }
         }
     }
-
-    /// Whether the block's body, and all below it, are here.
-    pub fn is_ready(&self, id: &BlockId) -> bool {
-        self.entries.get(id).is_some_and(|entry| entry.ready)
-    }
 }

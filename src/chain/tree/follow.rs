@@ -1,7 +1,7 @@
 //! Ways through the tree: from one tip to another, and between this node's chain and a peer's.
 
 use super::{Body, HeaderSource, HeaderTree};
-use crate::chain::block::{BlockId, Header};
+use crate::chain::block::BlockId;
 use crate::chain::state::ViewError;
 
 /// Most ids in a locator.
@@ -9,9 +9,6 @@ pub const MAX_LOCATOR: usize = 64;
 
 /// Ids of a locator before the steps begin to double. With 53 doublings of a height that fits the wire, 63 in all.
 const DENSE: u64 = 10;
-
-/// Most headers that follow a locator at once.
-pub const MAX_LOCATED: usize = 2_000;
 
 /// How to get from one block to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,61 +94,5 @@ impl HeaderTree {
             }
         }
         Ok(locator)
-    }
-
-    /// Headers of the active chain that follow the first of these blocks that is on it, in order, at most `max` and
-    /// [`MAX_LOCATED`]. Where none is, they follow the genesis block.
-    pub fn after_locator(
-        &self,
-        locator: &[BlockId],
-        max: usize,
-        source: &dyn HeaderSource,
-    ) -> Result<Vec<Header>, ViewError> {
-        let mut shared = 0;
-        for id in locator.iter().take(MAX_LOCATOR) {
-            if let Some(height) = self.active_height(id, source)? {
-                shared = height;
-                break;
-            }
-        }
-        let max = max.min(MAX_LOCATED) as u64;
-        let last = self.tip_height().min(shared.saturating_add(max));
-        let mut headers = Vec::new();
-        for height in shared + 1..=last {
-            match self.header_at(height, source)? {
-                Some(header) => headers.push(header),
-                None => break,
-            }
-        }
-        Ok(headers)
-    }
-
-    /// The height of a block, if it is on the active chain.
-    pub fn active_height(
-        &self,
-        id: &BlockId,
-        source: &dyn HeaderSource,
-    ) -> Result<Option<u64>, ViewError> {
-        if let Some(header) = self.get(id) {
-            return Ok(self.is_active(id).then_some(header.height));
-        }
-        let Some(header) = source.header(id)? else {
-            return Ok(None);
-        };
-        let settled = header.height < self.root_height && source.id_at(header.height)? == Some(*id);
-        Ok(settled.then_some(header.height))
-    }
-
-    /// The header of the active chain at a height.
-    pub fn header_at(
-        &self,
-        height: u64,
-        source: &dyn HeaderSource,
-    ) -> Result<Option<Header>, ViewError> {
-        if height < self.root_height {
-            return source.header_at(height);
-        }
-        let header = self.active_at(height).and_then(|id| self.get(&id));
-        Ok(header.cloned())
     }
 }

@@ -240,7 +240,7 @@ fn commits_that_do_not_fit_the_chain_change_nothing() {
             ..before()
         },
         Commit {
-            marks: vec![(far.blocks[0].id, Validity::Invalid)],
+            marks: vec![(far.blocks[0].id, Validity::Valid)],
             ..before()
         },
         Commit {

@@ -78,7 +78,7 @@ fn blocks_off_the_main_chain_are_kept_with_what_is_known_of_them() {
                 },
                 second.new_block(),
             ],
-            marks: vec![(second.id, Validity::Invalid)],
+            marks: vec![(second.id, Validity::Valid)],
             ..Commit::default()
         })
         .unwrap();
@@ -93,7 +93,7 @@ fn blocks_off_the_main_chain_are_kept_with_what_is_known_of_them() {
     assert!(!snapshot.is_main(&first.id).unwrap());
     assert_eq!(snapshot.roll_range(&first.id, 0, 1).unwrap(), None);
     let known = snapshot.block(&second.id).unwrap().unwrap();
-    assert_eq!(known.validity, Validity::Invalid);
+    assert_eq!(known.validity, Validity::Valid);
     assert!(known.body_len.is_some());
     assert_eq!(snapshot.bodies(&[first.id], 1_000).unwrap().len(), 0);
 
