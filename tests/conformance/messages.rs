@@ -1,25 +1,29 @@
 //! `messages.json`: a golden example of every message and of every variant in it.
 
+mod parts;
+
 use serde_json::{Map, Value, json};
 use votenode::chain::block::{Block, CompactBlock};
-use votenode::chain::genesis::{Genesis, OpenAdmission};
 use votenode::chain::state::RollEntry;
-use votenode::chain::transaction::{Approval, FinalityMessage, Payload, Transaction};
-use votenode::crypto::{Context, Signature};
+use votenode::chain::transaction::{Payload, Transaction};
 use votenode::protocol::export;
-use votenode::protocol::finality::{FinalityGossip, SignedFinalityMessage};
-use votenode::protocol::gossip::{MiningState, Phase, TransactionBatch};
+use votenode::protocol::finality::FinalityGossip;
+use votenode::protocol::gossip::TransactionBatch;
 use votenode::protocol::receipt::Receipt;
 use votenode::protocol::submit::{
-    self, BlockAt, ElectionInfo, ElectionPhase, ElectionResult, Inclusion, Outcome, Reason, Round,
-    Tally, TxStatus, VoterInfo,
+    self, BlockAt, ElectionInfo, ElectionPhase, ElectionResult, Outcome, TxStatus, VoterInfo,
 };
-use votenode::protocol::sync::{self, CommitCertificate, Status};
+use votenode::protocol::sync;
 use votenode::wire::{self, Message};
 
 use crate::samples::{self, filler, list, text};
 use crate::schema;
 use crate::vectors::{diagnostic, hex, settle};
+
+pub use parts::certificate;
+use parts::{
+    finalising_genesis, finality_messages, inclusion, mining_state, reason, status, tally,
+};
 
 /// A golden example.
 struct Golden {
@@ -50,110 +54,6 @@ fn transaction(name: &str, transaction: &Transaction) -> Golden {
     match &transaction.payload {
         Payload::Election { election } => golden.with("election id", election.id()),
         _ => golden,
-    }
-}
-
-fn finalising_genesis() -> Genesis {
-    Genesis {
-        name: text("vectors, finalised"),
-        open_admission: OpenAdmission::Forbidden {},
-        finalisers: list([samples::finaliser(1), samples::finaliser(2)]),
-        ..samples::genesis()
-    }
-}
-
-fn mining_state() -> MiningState {
-    let miner = samples::key(0x41);
-    let mut state = MiningState {
-        parent: samples::header().id(),
-        height: 4,
-        phase: Phase::Mining as u8,
-        counts: list([100, 1, 0, 2, 23, 0, 0, 0]),
-        lease_ms: 500,
-        hash_rate: 2_500_000,
-        sequence: samples::START_MS + 4_000,
-        miner: miner.public_key(),
-        signature: Signature::ZERO,
-    };
-    state.signature = samples::sign(&miner, Context::SignMiningState, &state.payload());
-    state
-}
-
-fn finality_messages() -> Vec<SignedFinalityMessage> {
-    let signer = samples::key(0x61);
-    let precommit = samples::precommit(Some(samples::header().id()));
-    let prevote = FinalityMessage {
-        kind: FinalityMessage::PREVOTE,
-        ..samples::precommit(None)
-    };
-    [samples::proposal(), prevote, precommit]
-        .map(|message| SignedFinalityMessage {
-            finaliser: signer.public_key(),
-            signature: samples::sign_finality(&signer, &message),
-            message,
-        })
-        .into()
-}
-
-/// A certificate of two precommits.
-pub fn certificate() -> CommitCertificate {
-    let block = samples::header().id();
-    let message = samples::precommit(Some(block));
-    let mut precommits = [samples::key(0x61), samples::key(0x62)].map(|key| Approval {
-        key: key.public_key(),
-        signature: samples::sign_finality(&key, &message),
-    });
-    precommits.sort_by_key(|approval| approval.key);
-    CommitCertificate {
-        set: 0,
-        checkpoint: message.height,
-        round: message.round,
-        block,
-        precommits: list(precommits),
-    }
-}
-
-fn inclusion() -> Inclusion {
-    Inclusion {
-        header: samples::header(),
-        index: 2,
-        count: 3,
-        path: list([filler(4)]),
-    }
-}
-
-fn reason() -> Reason {
-    Reason {
-        code: 1,
-        text: text("an example of a reason"),
-    }
-}
-
-fn status() -> Status {
-    Status {
-        tip: samples::header().id(),
-        height: 3,
-        checkpoint: samples::header().parent,
-        checkpoint_height: 2,
-        pending: 7,
-        clock_ms: samples::START_MS + 3_500,
-    }
-}
-
-fn tally() -> Tally {
-    Tally {
-        votes: 10,
-        blank: 1,
-        spoiled: 0,
-        totals: list([4, 5, 0]),
-        rounds: list([Round {
-            counts: list([400_000, 500_000, 0]),
-            exhausted: 100_000,
-            elected: list([1]),
-            excluded: list([2]),
-        }]),
-        pairwise: list([0, 4, 4, 5, 0, 5, 0, 0, 0]),
-        winners: list([1]),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Sample values from fixed seeds: voters, organisers, a genesis, and one transaction of every kind.
 
+mod finality;
+
 use std::sync::atomic::AtomicBool;
 
 use votenode::chain::block::{BlockId, Header, Nonce};
@@ -8,13 +10,15 @@ use votenode::chain::election::{
 };
 use votenode::chain::genesis::{Finaliser, Genesis, NetworkId, OpenAdmission, Organiser};
 use votenode::chain::transaction::{
-    Admission, Approval, Credential, Equivocation, FinaliserChange, FinalityMessage,
-    InvitationBatch, InvitationRevoke, Payload, Registration, Reveal, Transaction, Vote,
+    Admission, Credential, InvitationBatch, InvitationRevoke, Payload, Registration, Reveal,
+    Transaction, Vote,
 };
 use votenode::crypto::{
     Context, Hash, RingKey, RingProof, Signature, SigningKey, VoterId, hash, stamp,
 };
 use votenode::wire::{Blob, List, Text};
+
+pub use finality::{equivocation, finaliser_change, precommit, proposal, sign_finality};
 
 /// When the sample network was made, Unix milliseconds.
 pub const START_MS: u64 = 1_800_000_000_000;
@@ -345,69 +349,6 @@ pub fn reveal() -> Reveal {
     };
     reveal.signature = sign(&trustee, Context::SignReveal, &reveal.payload());
     reveal
-}
-
-/// A change of finalisers with two approvals.
-pub fn finaliser_change() -> FinaliserChange {
-    let mut change = FinaliserChange {
-        set: 1,
-        finalisers: list([finaliser(1), finaliser(3)]),
-        approvals: list([Approval {
-            key: key(0x61).public_key(),
-            signature: Signature::ZERO,
-        }]),
-    };
-    let payload = change.payload();
-    let mut approvals: Vec<_> = [key(0x61), key(0x62)]
-        .iter()
-        .map(|key| Approval {
-            key: key.public_key(),
-            signature: sign(key, Context::SignFinaliserChange, &payload),
-        })
-        .collect();
-    approvals.sort_by_key(|approval| approval.key);
-    change.approvals = list(approvals);
-    change
-}
-
-/// A precommit for a block or for nil.
-pub fn precommit(value: Option<BlockId>) -> FinalityMessage {
-    FinalityMessage {
-        kind: FinalityMessage::PRECOMMIT,
-        height: 1,
-        round: 0,
-        lock_round: 0,
-        value: value.map_or(blob(&[]), |id| blob(id.as_bytes())),
-    }
-}
-
-/// A proposal.
-pub fn proposal() -> FinalityMessage {
-    FinalityMessage {
-        kind: FinalityMessage::PROPOSAL,
-        height: 1,
-        round: 2,
-        lock_round: 1,
-        value: blob(header().id().as_bytes()),
-    }
-}
-
-/// A message of the consensus, signed.
-pub fn sign_finality(key: &SigningKey, message: &FinalityMessage) -> Signature {
-    sign(key, message.context(), &message.payload())
-}
-
-/// Evidence against a finaliser that precommitted to a block and to nil.
-pub fn equivocation() -> Equivocation {
-    let signer = key(0x61);
-    let (first, second) = (precommit(None), precommit(Some(header().id())));
-    Equivocation {
-        finaliser: signer.public_key(),
-        first_signature: sign_finality(&signer, &first),
-        second_signature: sign_finality(&signer, &second),
-        first,
-        second,
-    }
 }
 
 /// A header that no chain holds.
