@@ -140,6 +140,13 @@ impl<'a> Story<'a> {
         u64::try_from(self.time().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// The height that the first node to answer tells; 0 if none does.
+    fn height(&self) -> u64 {
+        let pictures = self.cluster.pictures();
+        let first = pictures.iter().flatten().next();
+        first.map_or(0, |picture| picture.tip.height)
+    }
+
     async fn stop(&mut self) -> Result<(), DemoError> {
         self.view.begin("All processes end");
         self.clients.clear();
@@ -156,13 +163,6 @@ impl<'a> Story<'a> {
             ..
         } = audited;
         let counted = elections.into_iter().next();
-        let tip = self
-            .cluster
-            .pictures()
-            .into_iter()
-            .flatten()
-            .next()
-            .map(|picture| picture.tip);
         Outcome {
             nodes: self.arguments.nodes,
             voters: self.arguments.voters,
@@ -188,7 +188,7 @@ impl<'a> Story<'a> {
                     elected: option.seat.is_some(),
                 })
                 .collect(),
-            blocks: tip.map_or(0, |tip| tip.height),
+            blocks: self.height(),
             network: self.genesis.network_id().to_string(),
             election: election.id.clone(),
             seconds: 0.0,

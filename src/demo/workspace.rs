@@ -2,10 +2,10 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::error::DemoError;
 use crate::chain::genesis::Genesis;
+use crate::client::time::now_ms;
 use crate::crypto::random_bytes;
 use crate::genesis::{self, GenesisFileError, Parameters};
 
@@ -45,13 +45,8 @@ impl Workspace {
 
     /// Writes the genesis of a new network and returns it.
     pub fn write_genesis(&self) -> Result<Genesis, DemoError> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         // A second back, so that the first block is due at once.
-        let timestamp_ms = u64::try_from(now.as_millis())
-            .unwrap_or(u64::MAX)
-            .saturating_sub(1_000);
+        let timestamp_ms = now_ms().saturating_sub(1_000);
         let genesis = Parameters::demo()
             .build(timestamp_ms)
             .and_then(|genesis| genesis::write(&self.genesis(), &genesis).map(|()| genesis));

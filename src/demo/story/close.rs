@@ -59,17 +59,10 @@ impl Story<'_> {
                 result.totals, self.chosen
             )));
         }
-        let tip = self
-            .cluster
-            .pictures()
-            .into_iter()
-            .flatten()
-            .next()
-            .map(|picture| picture.tip);
         self.view.done(&format!(
             "Polls closed: {} nodes on one tip, block {}, and one result, the voters' own",
             self.cluster.len(),
-            tip.map_or(0, |tip| tip.height),
+            self.height(),
         ));
         Ok(result)
     }
