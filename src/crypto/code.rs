@@ -92,11 +92,6 @@ impl Kind {
         }
     }
 
-    /// Whether the code must be kept secret.
-    pub const fn is_secret(self) -> bool {
-        !matches!(self, Self::Public(_))
-    }
-
     fn from_prefix(prefix: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.prefix() == prefix)
     }

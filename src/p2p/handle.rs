@@ -51,7 +51,6 @@ pub(crate) enum Command {
         response: Option<Vec<u8>>,
     },
     Dial(Multiaddr),
-    AddPeer(PeerId, Vec<Multiaddr>),
     Disconnect(PeerId),
     Ban(PeerId),
     Unban(PeerId),
@@ -177,11 +176,6 @@ impl Handle {
         self.send(Command::Dial(addr))
     }
 
-    /// Adds addresses of a peer to those that are dialled while connections are missing.
-    pub fn add_peer(&self, peer: PeerId, addrs: Vec<Multiaddr>) -> Result<(), HandleError> {
-        self.send(Command::AddPeer(peer, addrs))
-    }
-
     /// Closes all connections to a peer.
     pub fn disconnect(&self, peer: PeerId) -> Result<(), HandleError> {
         self.send(Command::Disconnect(peer))
@@ -237,13 +231,6 @@ impl Handle {
     /// The connected peers at this moment.
     pub async fn peers(&self) -> Result<Vec<PeerInfo>, HandleError> {
         Ok(self.snapshot().await?.peers)
-    }
-
-    /// Connected peers that have joined a topic.
-    pub async fn topic_peers(&self, topic: &str) -> Result<usize, HandleError> {
-        let topics = self.snapshot().await?.topics;
-        let info = topics.into_iter().find(|info| info.name == topic);
-        info.map(|info| info.peers).ok_or(HandleError::UnknownTopic)
     }
 
     /// Closes all connections, then ends the task; returns when that is done. A node that stopped already is fine.

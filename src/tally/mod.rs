@@ -100,11 +100,6 @@ impl Counter {
         }
     }
 
-    /// Counts a sealed ballot that could not be opened.
-    pub fn add_spoiled(&mut self) {
-        self.spoiled += 1;
-    }
-
     /// The result.
     pub fn finish(self) -> Tally {
         let outcome = self.method.finish(self.seats, &self.tie);

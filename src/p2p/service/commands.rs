@@ -47,7 +47,6 @@ impl Service {
             } => self.request(peer, &protocol, data, to),
             Command::Respond { id, response } => self.respond(id, response),
             Command::Dial(addr) => self.dial(addr),
-            Command::AddPeer(peer, addrs) => self.dialer.add(peer, addrs, Instant::now()),
             Command::Disconnect(peer) => {
                 // An error says that there was no connection.
                 let _ = self.swarm.disconnect_peer_id(peer);
