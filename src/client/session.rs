@@ -102,18 +102,6 @@ impl Session {
         make::registrations(Arc::clone(self.network()), voters).await
     }
 
-    /// Publishes transactions until enough nodes hold each, or refuse it. The outcomes are in the order given, each
-    /// transaction once.
-    pub async fn submit_many(
-        &self,
-        transactions: Vec<Transaction>,
-        timeout: Duration,
-    ) -> Vec<Submitted> {
-        let deadline = Instant::now() + timeout;
-        self.submit(transactions, Goal::Held, deadline, &mut |_| {})
-            .await
-    }
-
     /// Publishes transactions and follows them as far as the goal says. `watch` is called whenever something changed.
     ///
     /// The outcomes are in the order given, each transaction once. The same bytes may be submitted any number of times.

@@ -226,7 +226,9 @@ async fn thousands_travel_together() {
         .collect();
     let registrations = session.make_registrations(voters).await.unwrap();
     let ids: Vec<TxId> = registrations.iter().map(Transaction::id).collect();
-    let outcomes = session.submit_many(registrations.clone(), LONG).await;
+    let outcomes = session
+        .submit(registrations.clone(), Goal::Held, soon(), &mut |_| {})
+        .await;
     assert_eq!(outcomes.len(), VOTERS);
     assert!(
         outcomes
