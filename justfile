@@ -24,7 +24,7 @@ lan *filter:
 
 # the gossip layer for a minute at a thousand messages a second
 gossip-load:
-    cargo test --release --package votenode-p2p -- --ignored --nocapture load
+    cargo test --release --package votenode-p2p -- --ignored links_survive_a_minute
 
 # write the vectors of proto/ anew from the code; look at the difference before you commit it
 vectors:
