@@ -157,7 +157,9 @@ pub fn import(settings: &Settings, arguments: &ImportArguments) -> Result<(), Fa
     };
     let mut store = Store::open(&dir, Expect::Genesis(&network), config)?;
     let bar = progress("importing", None);
-    let imported = import::import(&mut store, reader, |done| bar.set_position(done.blocks));
+    let imported = import::import(&mut store, reader, super::network::now_ms()?, |done| {
+        bar.set_position(done.blocks)
+    });
     bar.finish_and_clear();
     let height = store.snapshot().tip().height;
     // What was imported before a failure is kept in order too.
@@ -190,7 +192,7 @@ fn import_failure(path: &Path, error: ImportError) -> Failure {
         ImportError::Store(error) => return error.into(),
         ImportError::WrongNetwork { .. } => Exit::WrongNetwork,
         ImportError::Block { .. } | ImportError::Transaction { .. } => Exit::AuditFailed,
-        ImportError::Departs { .. } => Exit::Refused,
+        ImportError::Departs { .. } | ImportError::Future { .. } => Exit::Refused,
         ImportError::State(_) | ImportError::Random(_) => Exit::Failed,
     };
     Failure::new(exit, format!("{}: {error}", path.display()))

@@ -279,7 +279,8 @@ fn describe(genesis: &Genesis) -> String {
     text
 }
 
-fn now_ms() -> Result<u64, Failure> {
+/// This machine's clock, Unix milliseconds.
+pub fn now_ms() -> Result<u64, Failure> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map(|now| now.as_millis() as u64).map_err(|_| {
         Failure::new(

@@ -19,6 +19,9 @@ pub enum ApiError {
     /// What is asked for is not there.
     #[error("{0}")]
     NotFound(&'static str),
+    /// The transaction waited here and can no longer be mined.
+    #[error("the transaction waited here and can no longer be mined: {0}")]
+    Dropped(String),
     /// The path is known, the method not.
     #[error("this path does not take this method; see /openapi.json")]
     MethodNotAllowed,
@@ -47,6 +50,7 @@ impl ApiError {
         match self {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Dropped(_) => (StatusCode::GONE, "dropped"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),

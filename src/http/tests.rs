@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::*;
 use crate::node::handle::Command;
 use crate::node::testing::{Fabricated, fabricate};
+use crate::protocol::submit::Reason;
 use crate::protocol::submit::{Outcome, Reason};
 use crate::protocol::transaction_file::to_hex;
 use crate::wire::{self, Text};
@@ -321,6 +322,20 @@ async fn submissions_are_taken_in_json_and_in_text() {
         .post("Content-Type: text/plain\r\n", &format!("{hex}\n{hex}\n"))
         .await;
     assert_eq!(answer.json()["outcomes"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_dropped_transaction_is_told_with_its_reason() {
+    let made = fabricate();
+    let id = crate::chain::transaction::TxId::from_bytes([7; 32]);
+    let reason = Reason::from(&crate::chain::invalid::Invalid::AlreadyVoted);
+    made.handle.dropped().add(id, reason);
+    let site = Site::new(made.handle);
+    let answer = site.get(&format!("/api/v1/transactions/{id}")).await;
+    assert_eq!(answer.status, 410);
+    assert_eq!(answer.error_code(), "dropped");
+    assert!(answer.body.contains("voted in this election already"));
+    documented("get", "/api/v1/transactions/{id}", &answer);
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ pub async fn transaction(State(app): State<App>, Name(id): Name) -> Result<Json<
     let id: TxId = id
         .parse()
         .map_err(|_| ApiError::BadRequest("a transaction id has 64 hexadecimal digits".into()))?;
+    let dropped = app.node.dropped();
     let value = app
         .read(move |snapshot| {
             if let Some(found) = snapshot.inclusion(&id)? {
@@ -41,6 +42,9 @@ pub async fn transaction(State(app): State<App>, Name(id): Name) -> Result<Json<
                 return Ok(value);
             }
             let Some(encoded) = snapshot.pending(&id)? else {
+                if let Some(reason) = dropped.reason(&id) {
+                    return Err(ApiError::Dropped(reason.text.to_string()));
+                }
                 return Err(ApiError::NotFound(
                     "this node does not hold such a transaction",
                 ));

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use votenode_p2p::{PeerId, PeerInfo};
 
+use super::DropLog;
 use super::status::NodeStatus;
 use crate::chain::transaction::Transaction;
 use crate::protocol::submit::Outcome;
@@ -81,6 +82,7 @@ pub enum Command {
 pub struct NodeHandle {
     status: watch::Receiver<Arc<NodeStatus>>,
     reader: Reader,
+    dropped: Arc<DropLog>,
     commands: mpsc::Sender<Command>,
 }
 
@@ -89,11 +91,13 @@ impl NodeHandle {
     pub fn new(
         status: watch::Receiver<Arc<NodeStatus>>,
         reader: Reader,
+        dropped: Arc<DropLog>,
         commands: mpsc::Sender<Command>,
     ) -> Self {
         Self {
             status,
             reader,
+            dropped,
             commands,
         }
     }
@@ -120,6 +124,11 @@ impl NodeHandle {
         let mut status = self.status.clone();
         let found = status.wait_for(|picture| condition(picture)).await;
         found.ok().map(|picture| picture.clone())
+    }
+
+    /// Why transactions that waited here can no longer be mined.
+    pub fn dropped(&self) -> Arc<DropLog> {
+        Arc::clone(&self.dropped)
     }
 
     /// Reads the store.

@@ -137,7 +137,7 @@ impl DropLog {
         log.0.get(id).cloned()
     }
 
-    fn add(&self, id: TxId, reason: Reason) {
+    pub(crate) fn add(&self, id: TxId, reason: Reason) {
         let mut log = self
             .reasons
             .write()

@@ -60,7 +60,7 @@ pub(crate) fn fabricate() -> Fabricated {
     let (sender, status) = watch::channel(Arc::new(picture(&network, &store)));
     let (commands_sender, commands) = mpsc::channel(COMMAND_QUEUE);
     Fabricated {
-        handle: NodeHandle::new(status, store.reader(), commands_sender),
+        handle: NodeHandle::new(status, store.reader(), Arc::default(), commands_sender),
         commands,
         network,
         election,

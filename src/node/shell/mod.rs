@@ -181,7 +181,12 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     picture.listening = listening.iter().map(ToString::to_string).collect();
     let (status, status_receiver) = watch::channel(Arc::new(picture));
     let (commands, command_receiver) = mpsc::channel(COMMAND_QUEUE);
-    let handle = NodeHandle::new(status_receiver.clone(), reader.clone(), commands);
+    let handle = NodeHandle::new(
+        status_receiver.clone(),
+        reader.clone(),
+        node.drop_log(),
+        commands,
+    );
     let locals = Arc::new(commands::Locals::default());
 
     let server = Server::new(Arc::clone(network), reader, node.drop_log());
