@@ -10,7 +10,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::*;
 use crate::node::handle::Command;
 use crate::node::testing::{Fabricated, fabricate};
-use crate::protocol::submit::Reason;
 use crate::protocol::submit::{Outcome, Reason};
 use crate::protocol::transaction_file::to_hex;
 use crate::wire::{self, Text};
