@@ -54,6 +54,10 @@ pub struct Config {
     pub guest_protocols: Vec<String>,
     /// How long a guest may stay.
     pub guest_time: Duration,
+    /// How long a peer that serves the Kademlia table may be connected without having joined any topic, before it is
+    /// disconnected and dialled anew; `None`: for ever. A peer tells its topics once, on its first connection: one that
+    /// has not noticed yet that this node was started anew does not tell them again.
+    pub mute_time: Option<Duration>,
     /// How long a foreign or misbehaving peer is neither dialled nor let in.
     pub foreign_hold: Duration,
     /// Gossip topics this node may join or publish to; there are no others.
@@ -87,6 +91,7 @@ impl Default for Config {
             required_protocols: Vec::new(),
             guest_protocols: Vec::new(),
             guest_time: Duration::from_secs(15),
+            mute_time: None,
             foreign_hold: Duration::from_secs(600),
             topics: Vec::new(),
             protocols: Vec::new(),

@@ -19,6 +19,8 @@ use crate::wire::{self, Message};
 
 /// A submission is answered when its transactions are on disk, which a full batch or a held transaction may delay.
 const SUBMIT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Nodes join their first topics when they start and tell them at once.
+const MUTE_TIME: Duration = Duration::from_secs(4);
 /// A reply of four megabytes over a slow line.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -103,6 +105,7 @@ pub(super) fn p2p(options: &Options, snapshot: &Snapshot) -> Result<Config, Stor
         agent: concat!("votenode/", env!("CARGO_PKG_VERSION")).into(),
         required_protocols: vec![member_protocol(&id)],
         guest_protocols: vec![NEWCOMER_PROTOCOL.into()],
+        mute_time: Some(MUTE_TIME),
         topics,
         protocols,
         limits: options.limits.clone(),

@@ -48,6 +48,7 @@ const BURST: usize = 64;
 struct Connection {
     addr: Multiaddr,
     outbound: bool,
+    since: Instant,
     /// Pings in a row that went unanswered.
     ping_failures: u32,
 }
@@ -102,6 +103,8 @@ struct Service {
     asking: HashMap<u64, AnswerTo>,
     next_id: u64,
     walk: tick::Walk,
+    /// How often each peer that told no topics was dialled anew, and when last.
+    mute: HashMap<PeerId, (u32, Instant)>,
 }
 
 /// Whether the loop goes on.

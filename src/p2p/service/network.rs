@@ -1,7 +1,7 @@
 //! What the swarm itself reports: listeners, connections, dials.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libp2p::core::ConnectedPoint;
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
@@ -12,6 +12,9 @@ use crate::addr::split_peer;
 use crate::behaviour::BehaviourEvent;
 use crate::event::Event;
 use crate::gate;
+
+/// Connections that two peers opened to each other within this time crossed.
+const CROSSING: Duration = Duration::from_secs(3);
 
 impl Service {
     pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -91,12 +94,24 @@ impl Service {
             guest_until: None,
             rtt_ms: None,
         });
+        // Whoever dials although connections are there knows nothing of them: it was started anew. What is sent over
+        // the old ones is lost. Connections of the same moment are two that crossed.
+        let stale: Vec<ConnectionId> = entry
+            .connections
+            .iter()
+            .filter(|(_, old)| !outbound && old.since + CROSSING < now)
+            .map(|(old, _)| *old)
+            .collect();
         let connection = Connection {
             addr: addr.clone(),
             outbound,
+            since: now,
             ping_failures: 0,
         };
         entry.connections.insert(id, connection);
+        for old in stale {
+            self.swarm.close_connection(old);
+        }
         if first {
             self.apply_penalty(peer);
             self.events.control(Event::Connected {

@@ -69,6 +69,7 @@ pub async fn spawn(keypair: Keypair, config: Config) -> Result<(Handle, Events),
         asking: HashMap::new(),
         next_id: 0,
         walk: tick::Walk::new(now),
+        mute: HashMap::new(),
         config,
     };
     service.join_topics()?;

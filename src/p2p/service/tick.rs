@@ -1,5 +1,6 @@
 //! Once a second: dialling, scores, and whatever is past its time.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
@@ -55,6 +56,10 @@ impl Walk {
     }
 }
 
+/// Attempts to make a peer tell its topics by connecting anew, and how long they are remembered.
+const MUTE_TRIES: u32 = 5;
+const MUTE_MEMORY: Duration = Duration::from_secs(600);
+
 impl Service {
     pub(super) fn on_tick(&mut self) {
         let now = Instant::now();
@@ -78,8 +83,47 @@ impl Service {
         for peer in overstayed {
             self.drop_peer(peer);
         }
+        self.reconnect_mute(now);
         // Requests whose exchange ended without the consumer's answer.
         self.waiting.retain(|_, waiting| !waiting.reply.is_closed());
+    }
+
+    /// Reconnects with peers that should have joined topics and told none.
+    fn reconnect_mute(&mut self, now: Instant) {
+        let Some(mute_time) = self.config.mute_time else {
+            return;
+        };
+        self.mute.retain(|_, (_, last)| *last + MUTE_MEMORY > now);
+        let talking: HashSet<PeerId> = self
+            .swarm
+            .behaviour()
+            .gossip
+            .all_peers()
+            .filter(|(_, topics)| !topics.is_empty())
+            .map(|(peer, _)| *peer)
+            .collect();
+        let mute: Vec<PeerId> =
+            self.peers
+                .iter()
+                .filter(|(peer, entry)| {
+                    let whole = entry.identity.as_ref().is_some_and(|identity| {
+                        identity.protocols.contains(&self.config.kad_protocol)
+                    });
+                    let tried = self.mute.get(*peer).map_or(0, |(times, _)| *times);
+                    whole
+                        && !talking.contains(*peer)
+                        && entry.since + mute_time < now
+                        && tried < MUTE_TRIES
+                })
+                .map(|(peer, _)| *peer)
+                .collect();
+        for peer in mute {
+            tracing::debug!(%peer, "it told no topics; connecting anew");
+            let (times, _) = self.mute.get(&peer).copied().unwrap_or((0, now));
+            self.mute.insert(peer, (times + 1, now));
+            // An error says that there was no connection.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
     }
 
     /// Dials whoever is due.
