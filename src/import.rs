@@ -69,12 +69,6 @@ pub enum ImportError {
         /// The rule.
         reason: Invalid,
     },
-    /// A block's time has not come by this machine's clock.
-    #[error("block {height} is from the future; set this machine's clock right, or wait")]
-    Future {
-        /// Its height.
-        height: u64,
-    },
     /// The state failed. Never a statement about the chain.
     #[error(transparent)]
     State(#[from] ViewError),
@@ -94,12 +88,10 @@ pub struct Imported {
     pub transactions: u64,
 }
 
-/// Imports the blocks of a chain file. `now_ms` is the clock, Unix
-/// milliseconds: blocks from the future are not taken. `progress` is called after every commit.
+/// Imports the blocks of a chain file. `progress` is called after every commit.
 pub fn import<R: Read>(
     store: &mut Store,
     reader: ChainReader<R>,
-    now_ms: u64,
     mut progress: impl FnMut(Imported),
 ) -> Result<Imported, ImportError> {
     let network = Arc::clone(store.snapshot().network());
@@ -126,11 +118,6 @@ pub fn import<R: Read>(
         }
         if height == tip_height + 1 && block.header.parent != store.snapshot().tip().id {
             return Err(ImportError::Departs { height: tip_height });
-        }
-        if block.header.timestamp_ms > now_ms {
-            // What came before is kept; the rest is imported when its time has come.
-            append(store, &network, &verifier, batch, &mut done)?;
-            return Err(ImportError::Future { height });
         }
         waiting += block.transactions.len();
         batch.push((block.header, block.transactions.into_vec()));
@@ -278,20 +265,7 @@ mod tests {
     }
 
     fn imported(store: &mut Store, file: &[u8]) -> Result<Imported, ImportError> {
-        import(store, ChainReader::new(file)?, u64::MAX, |_| {})
-    }
-
-    #[test]
-    fn blocks_from_the_future_are_left_for_later() {
-        let network = testing::network();
-        let mut store = Store::in_memory(&network, StoreConfig::default()).unwrap();
-        let long = file(&network, vec![vec![testing::register(&network, 1)], vec![]]);
-        let now_ms = network.timestamp_ms + 1_500;
-        let reader = ChainReader::new(long.as_slice()).unwrap();
-        let refused = import(&mut store, reader, now_ms, |_| {});
-        assert!(matches!(refused, Err(ImportError::Future { height: 2 })));
-        assert_eq!(store.snapshot().tip().height, 1);
-        assert_eq!(imported(&mut store, &long).unwrap().blocks, 1);
+        import(store, ChainReader::new(file)?, |_| {})
     }
 
     #[test]

@@ -197,14 +197,7 @@ impl Ledger {
                 seat: seat(option),
             })
             .collect();
-        let last_elected = options
-            .iter()
-            .filter(|o| o.seat.is_some())
-            .map(|o| o.total)
-            .min();
-        let by_lot = options
-            .iter()
-            .any(|option| option.seat.is_none() && Some(option.total) == last_elected);
+        let by_lot = tally.by_lot();
         let winners = tally
             .winners
             .iter()

@@ -157,9 +157,7 @@ pub fn import(settings: &Settings, arguments: &ImportArguments) -> Result<(), Fa
     };
     let mut store = Store::open(&dir, Expect::Genesis(&network), config)?;
     let bar = progress("importing", None);
-    let imported = import::import(&mut store, reader, super::network::now_ms()?, |done| {
-        bar.set_position(done.blocks)
-    });
+    let imported = import::import(&mut store, reader, |done| bar.set_position(done.blocks));
     bar.finish_and_clear();
     let height = store.snapshot().tip().height;
     // What was imported before a failure is kept in order too.
@@ -192,7 +190,7 @@ fn import_failure(path: &Path, error: ImportError) -> Failure {
         ImportError::Store(error) => return error.into(),
         ImportError::WrongNetwork { .. } => Exit::WrongNetwork,
         ImportError::Block { .. } | ImportError::Transaction { .. } => Exit::AuditFailed,
-        ImportError::Departs { .. } | ImportError::Future { .. } => Exit::Refused,
+        ImportError::Departs { .. } => Exit::Refused,
         ImportError::State(_) | ImportError::Random(_) => Exit::Failed,
     };
     Failure::new(exit, format!("{}: {error}", path.display()))

@@ -279,8 +279,7 @@ fn describe(genesis: &Genesis) -> String {
     text
 }
 
-/// This machine's clock, Unix milliseconds.
-pub fn now_ms() -> Result<u64, Failure> {
+fn now_ms() -> Result<u64, Failure> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map(|now| now.as_millis() as u64).map_err(|_| {
         Failure::new(

@@ -166,6 +166,7 @@ fn told(
         "spoiled": tally.spoiled,
         "options": options,
         "winners": &tally.winners[..],
+        "by_lot": tally.by_lot(),
         "rounds": tally.rounds.iter().map(round).collect::<Vec<_>>(),
         "pairwise": &tally.pairwise[..],
         "notes": notes(genesis, election, phase),

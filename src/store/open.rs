@@ -255,7 +255,12 @@ fn guarded<T>(
     failed: &Failed<'_>,
     read: impl FnOnce() -> Result<T, OpenError>,
 ) -> Result<T, OpenError> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+    // What is damaged is said once, in the error, and not as a bug of this program besides.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let result = catch_unwind(AssertUnwindSafe(read));
+    std::panic::set_hook(hook);
+    result.unwrap_or_else(|panic| {
         let what = panic
             .downcast_ref::<String>()
             .map(String::as_str)

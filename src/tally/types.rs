@@ -35,3 +35,19 @@ array_struct! {
         pub winners: List<u8, 0, 64>,
     }
 }
+
+impl Tally {
+    /// Whether a lot decided between options with equal totals, one of which won and another did not.
+    pub fn by_lot(&self) -> bool {
+        let total = |winner: &u8| self.totals.get(usize::from(*winner)).copied();
+        let Some(last) = self.winners.iter().filter_map(total).min() else {
+            return false;
+        };
+        let tied = self.totals.iter().filter(|total| **total == last).count();
+        let winning = self
+            .winners
+            .iter()
+            .filter(|winner| total(winner) == Some(last));
+        tied > winning.count()
+    }
+}

@@ -373,6 +373,9 @@ fn result_text(view: &ElectionView, result: &ElectionResult, phase: ElectionPhas
     if tally.spoiled > 0 {
         text.push_str(&format!(", {} spoiled", tally.spoiled));
     }
+    if settled && tally.by_lot() {
+        text.push_str("\na tie, decided by lot, which anyone can draw again");
+    }
     text.push_str(&format!("\nelection {}", view.id));
     match result.closing_block.first() {
         Some(block) => text.push_str(&format!(
@@ -413,6 +416,7 @@ fn result_json(view: &ElectionView, result: &ElectionResult, phase: ElectionPhas
         "eligible": result.eligible,
         "totals": totals,
         "winners": winners,
+        "by_lot": tally.by_lot(),
         "closing_block": result.closing_block.first().map(at),
         "checkpoint": result.checkpoint.first().map(at),
     })

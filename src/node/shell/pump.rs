@@ -207,7 +207,11 @@ impl Pump {
                 missing,
             } => {
                 if agent.starts_with("votenode") || agent.starts_with("ballot") {
-                    info!(%peer, %agent, "a peer of another network was let go");
+                    warn!(
+                        %peer, %agent,
+                        "a peer of another network than {} was let go; if it is a bootstrap node, compare the networks' ids",
+                        self.network.id().short()
+                    );
                 } else {
                     debug!(%peer, %agent, %missing, "a foreign program was let go");
                 }
