@@ -217,6 +217,13 @@ impl Dialer {
         entry.attempts.succeeded(now);
     }
 
+    /// The bootstrap address at which this peer answered last.
+    pub(crate) fn bootstrap_of(&self, peer: &PeerId) -> Option<usize> {
+        self.bootstrap
+            .iter()
+            .position(|entry| entry.peer == Some(*peer))
+    }
+
     /// A bootstrap address failed; returns the pause until the next attempt.
     pub(crate) fn bootstrap_failed(&mut self, index: usize, now: Instant, alone: bool) -> Duration {
         let attempts = &mut self.bootstrap[index].attempts;

@@ -13,6 +13,8 @@ use crate::behaviour::BehaviourEvent;
 use crate::event::Event;
 use crate::gate;
 
+/// A connection that ends this early without the peer's identity was not wanted.
+const TURNED_AWAY: Duration = Duration::from_secs(5);
 /// Connections that two peers opened to each other within this time crossed.
 const CROSSING: Duration = Duration::from_secs(3);
 
@@ -128,10 +130,29 @@ impl Service {
         };
         entry.connections.remove(&id);
         if entry.connections.is_empty() {
+            let turned_away = entry.identity.is_none() && entry.guest_until.is_none();
+            let since = entry.since;
             self.peers.remove(&peer);
             self.dialer.disconnected(&peer, Instant::now());
+            if turned_away && since.elapsed() < TURNED_AWAY {
+                self.bootstrap_turned_away(&peer);
+            }
             self.events.control(Event::Disconnected { peer });
         }
+    }
+
+    /// A bootstrap node hung up before it said who it is. It may have been quicker to see that this node is foreign.
+    fn bootstrap_turned_away(&mut self, peer: &PeerId) {
+        let Some(index) = self.dialer.bootstrap_of(peer) else {
+            return;
+        };
+        let alone = self.peers.is_empty();
+        let retry_in = self.dialer.bootstrap_failed(index, Instant::now(), alone);
+        self.events.notice(Event::BootstrapFailed {
+            addr: self.dialer.bootstrap_addr(index).clone(),
+            error: "it hung up at once, as nodes of another network do".into(),
+            retry_in,
+        });
     }
 
     fn on_dial_failed(&mut self, id: ConnectionId, peer: Option<PeerId>, error: &DialError) {
