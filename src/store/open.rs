@@ -1,7 +1,8 @@
 //! Opening a store: making, checking and reading back what is on disk.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Once, RwLock};
 
 use redb::{
     Builder, Database, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase as _,
@@ -255,11 +256,10 @@ fn guarded<T>(
     failed: &Failed<'_>,
     read: impl FnOnce() -> Result<T, OpenError>,
 ) -> Result<T, OpenError> {
-    // What is damaged is said once, in the error, and not as a bug of this program besides.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
+    quiet_panics();
+    GUARDED.set(true);
     let result = catch_unwind(AssertUnwindSafe(read));
-    std::panic::set_hook(hook);
+    GUARDED.set(false);
     result.unwrap_or_else(|panic| {
         let what = panic
             .downcast_ref::<String>()
@@ -268,6 +268,25 @@ fn guarded<T>(
             .unwrap_or("its pages contradict each other");
         Err(failed.corrupt(what))
     })
+}
+
+thread_local! {
+    /// Whether this thread is in [`guarded`].
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets panics that [`guarded`] catches go unprinted, once for the process: what is damaged is said in the error, and
+/// not as a bug of this program besides. Panics of other threads are printed as ever.
+fn quiet_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !GUARDED.get() {
+                print(info);
+            }
+        }));
+    });
 }
 
 /// Whether the database holds nothing at all: it is new, or its making was interrupted.

@@ -1,9 +1,11 @@
 //! `submit/1` from a snapshot: everything but submissions.
 
+use std::sync::Arc;
+
 use tracing::error;
 
 use super::Server;
-use crate::chain::state::{View, VoterTag};
+use crate::chain::state::{ElectionRecord, View, VoterTag};
 use crate::chain::transaction::TxId;
 use crate::node::results::{self, ResultError};
 use crate::protocol::submit::{
@@ -42,25 +44,11 @@ impl Server {
             }
             Request::Elections { skip } => {
                 let records = snapshot.elections(*skip, MAX_ELECTIONS)?;
-                let elections = records
-                    .iter()
-                    .map(|record| results::info(snapshot, &self.network, record, now_ms))
-                    .collect::<Result<Vec<ElectionInfo>, _>>()?;
-                Reply::Elections {
-                    elections: list(elections),
-                    total: snapshot.counts().elections,
-                }
+                self.elections(snapshot, &records, now_ms)?
             }
             Request::Election { election } => {
-                let record = snapshot.election(election)?;
-                let elections = record
-                    .iter()
-                    .map(|record| results::info(snapshot, &self.network, record, now_ms))
-                    .collect::<Result<Vec<ElectionInfo>, _>>()?;
-                Reply::Elections {
-                    elections: list(elections),
-                    total: snapshot.counts().elections,
-                }
+                let record: Vec<_> = snapshot.election(election)?.into_iter().collect();
+                self.elections(snapshot, &record, now_ms)?
             }
             Request::Result { election } => {
                 let result = self
@@ -112,6 +100,22 @@ impl Server {
                     .collect::<Result<Vec<u8>, StoreError>>()?;
                 Reply::Have { held: list(held) }
             }
+        })
+    }
+
+    fn elections(
+        &self,
+        snapshot: &Snapshot,
+        records: &[Arc<ElectionRecord>],
+        now_ms: u64,
+    ) -> Result<Reply, StoreError> {
+        let elections = records
+            .iter()
+            .map(|record| results::info(snapshot, &self.network, record, now_ms))
+            .collect::<Result<Vec<ElectionInfo>, _>>()?;
+        Ok(Reply::Elections {
+            elections: list(elections),
+            total: snapshot.counts().elections,
         })
     }
 
