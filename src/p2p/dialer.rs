@@ -63,8 +63,10 @@ impl Attempts {
         pause
     }
 
-    fn succeeded(&mut self, now: Instant) {
-        *self = Self::new(now);
+    /// Somebody is there; earlier failures still count.
+    fn answered(&mut self, now: Instant) {
+        self.due = now;
+        self.under_way = false;
     }
 }
 
@@ -214,7 +216,7 @@ impl Dialer {
     pub(crate) fn bootstrap_connected(&mut self, index: usize, peer: PeerId, now: Instant) {
         let entry = &mut self.bootstrap[index];
         entry.peer = Some(peer);
-        entry.attempts.succeeded(now);
+        entry.attempts.answered(now);
     }
 
     /// The bootstrap address at which this peer answered last.
@@ -241,9 +243,20 @@ impl Dialer {
         self.bootstrap[index].attempts.under_way = false;
     }
 
+    /// There is a connection to `peer`. Whether it wants this node shows when it says who it is.
     pub(crate) fn connected(&mut self, peer: &PeerId, now: Instant) {
         if let Some(candidate) = self.candidates.get_mut(peer) {
-            candidate.attempts.succeeded(now);
+            candidate.attempts.answered(now);
+        }
+    }
+
+    /// `peer` said who it is, and belongs here: earlier failures are forgotten.
+    pub(crate) fn identified(&mut self, peer: &PeerId, now: Instant) {
+        if let Some(candidate) = self.candidates.get_mut(peer) {
+            candidate.attempts = Attempts::new(now);
+        }
+        for entry in self.bootstrap.iter_mut().filter(|b| b.peer == Some(*peer)) {
+            entry.attempts = Attempts::new(now);
         }
     }
 
@@ -257,7 +270,7 @@ impl Dialer {
         }
     }
 
-    /// Dialling `peer` failed.
+    /// Dialling `peer` failed, or it hung up before it said who it is.
     pub(crate) fn failed(&mut self, peer: &PeerId, now: Instant) {
         let Some(candidate) = self.candidates.get_mut(peer) else {
             return;
@@ -335,6 +348,33 @@ mod tests {
         assert_eq!(due(&mut dialer, now, 0, 0), []);
         dialer.add(peer, [addr(1)], now);
         assert_eq!(due(&mut dialer, now, 0, 0).len(), 1);
+    }
+
+    #[test]
+    fn whoever_hangs_up_at_once_is_tried_ever_less_often() {
+        let mut now = Instant::now();
+        let mut dialer = Dialer::new(PeerId::random(), &[addr(1)], 3, now);
+        let (peer, other) = (PeerId::random(), PeerId::random());
+        dialer.add(peer, [addr(2)], now);
+        let mut last = Duration::ZERO;
+        for _ in 0..4 {
+            assert_eq!(due(&mut dialer, now, 0, 0).len(), 2);
+            dialer.bootstrap_connected(0, other, now);
+            dialer.connected(&peer, now);
+            dialer.failed(&peer, now);
+            let pause = dialer.bootstrap_failed(0, now, false);
+            assert!(pause > last, "{pause:?} after {last:?}");
+            last = pause;
+            now += pause * 2;
+        }
+        assert_eq!(due(&mut dialer, now, 0, 0).len(), 2);
+        dialer.bootstrap_connected(0, other, now);
+        dialer.connected(&peer, now);
+        dialer.identified(&other, now);
+        dialer.identified(&peer, now);
+        assert!(dialer.bootstrap_failed(0, now, false) < PAUSE_MIN * 2);
+        dialer.failed(&peer, now);
+        assert_eq!(due(&mut dialer, now + PAUSE_MIN * 2, 0, 0).len(), 2);
     }
 
     #[test]

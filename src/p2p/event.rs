@@ -84,6 +84,12 @@ pub enum Event {
         /// The required protocol it lacks.
         missing: String,
     },
+    /// A peer hung up before it said who it is, as programs of another kind or network do, and full nodes. It is dialled
+    /// again after growing pauses.
+    TurnedAway {
+        /// Who.
+        peer: PeerId,
+    },
     /// A peer is being let go because of its score, and left alone for a while.
     Misbehaved {
         /// Who.

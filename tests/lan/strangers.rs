@@ -22,16 +22,21 @@ fn strangers_on_the_lan_are_let_go() {
         let second = Node::start(&scene, lan.host(2), "node2", &["--log", "debug"]);
         let arguments = ["--network", other.to_str().unwrap()];
         let apart = Node::start(&scene, lan.host(4), "other", &arguments);
+        let strangers = [
+            word_after("This is ", || stranger.stdout()),
+            word_after("the node runs peer=", || apart.log()),
+        ];
         for node in [&first, &second] {
             node.until_peers(1);
+            // Whoever is first to hear what the other is hangs up.
             until("the strangers to be let go", || {
                 let log = node.log();
-                let gone = |who: &str| {
-                    log.lines()
-                        .any(|line| line.contains(who) && line.contains("let go"))
+                let gone = |who: &String| {
+                    log.lines().any(|line| {
+                        line.contains(who) && (line.contains("let go") || line.contains("hung up"))
+                    })
                 };
-                let both = gone("shopping-list") && gone("a peer of another network");
-                both.then_some(()).ok_or(log)
+                strangers.iter().all(gone).then_some(()).ok_or(log)
             });
         }
 
@@ -70,6 +75,18 @@ fn the_peer_to_peer_package_serves_others_too() {
             late.until_shows("nails");
         },
     );
+}
+
+/// Waits until a program has said these words, and returns the next one.
+fn word_after(words: &str, said: impl Fn() -> String) -> String {
+    until(words, || {
+        let said = said();
+        let word = said
+            .split_once(words)
+            .and_then(|(_, rest)| rest.split_once(char::is_whitespace))
+            .map(|(word, _)| word.to_owned());
+        word.ok_or(said)
+    })
 }
 
 /// The peer-to-peer package's example: it finds whoever is on the LAN, and keeps a shopping list.

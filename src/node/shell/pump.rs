@@ -216,6 +216,9 @@ impl Pump {
                     debug!(%peer, %agent, %missing, "a foreign program was let go");
                 }
             }
+            Event::TurnedAway { peer } => {
+                debug!(%peer, "a peer hung up before it said who it is");
+            }
             Event::Misbehaved {
                 peer,
                 score,

@@ -125,6 +125,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ..Config::default()
     };
     let (handle, mut events) = spawn(Keypair::generate(), config).await?;
+    println!("This is {}", handle.local_peer());
     if let Some(addr) = handle.snapshot().await?.listening.first() {
         println!("To share this list, type in another terminal:");
         println!("  cargo run -p votenode-p2p --example shopping_list -- {addr}");

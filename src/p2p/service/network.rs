@@ -130,20 +130,26 @@ impl Service {
         };
         entry.connections.remove(&id);
         if entry.connections.is_empty() {
-            let turned_away = entry.identity.is_none() && entry.guest_until.is_none();
-            let since = entry.since;
+            let now = Instant::now();
+            let unknown = entry.identity.is_none() && entry.guest_until.is_none();
+            let turned_away = unknown
+                && entry.since + TURNED_AWAY > now
+                && !self.swarm.behaviour().gate.bars(&peer, now);
             self.peers.remove(&peer);
-            self.dialer.disconnected(&peer, Instant::now());
-            if turned_away && since.elapsed() < TURNED_AWAY {
-                self.bootstrap_turned_away(&peer);
+            self.dialer.disconnected(&peer, now);
+            if turned_away {
+                self.turned_away(peer);
             }
             self.events.control(Event::Disconnected { peer });
         }
     }
 
-    /// A bootstrap node hung up before it said who it is. It may have been quicker to see that this node is foreign.
-    fn bootstrap_turned_away(&mut self, peer: &PeerId) {
-        let Some(index) = self.dialer.bootstrap_of(peer) else {
+    /// A peer hung up before it said who it is. It may have been quicker to see that this node is foreign, or be full:
+    /// dialling it again at once would only bother both.
+    fn turned_away(&mut self, peer: PeerId) {
+        self.dialer.failed(&peer, Instant::now());
+        self.events.notice(Event::TurnedAway { peer });
+        let Some(index) = self.dialer.bootstrap_of(&peer) else {
             return;
         };
         let alone = self.peers.is_empty();

@@ -154,12 +154,16 @@ impl Service {
                 }
                 return;
             }
+            // Connections that crossed bring an identity each; the first was reason enough.
+            let known = self.swarm.behaviour().gate.bars(&peer, Instant::now());
             self.let_go(peer);
-            self.events.notice(Event::Foreign {
-                peer,
-                agent,
-                missing,
-            });
+            if !known {
+                self.events.notice(Event::Foreign {
+                    peer,
+                    agent,
+                    missing,
+                });
+            }
             return;
         }
         let Some(entry) = self.peers.get_mut(&peer) else {
@@ -209,7 +213,7 @@ impl Service {
             addrs,
         } = identity;
         self.dialer.add(peer, addrs.iter().cloned(), Instant::now());
-        self.dialer.connected(&peer, Instant::now());
+        self.dialer.identified(&peer, Instant::now());
         // Only peers that serve the table belong into it.
         if protocols.contains(&self.config.kad_protocol)
             && let Some(kad) = self.swarm.behaviour_mut().kad.as_mut()

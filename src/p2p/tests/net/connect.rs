@@ -131,6 +131,26 @@ async fn a_foreign_peer_is_let_go_and_left_alone() {
 }
 
 #[tokio::test]
+async fn whoever_hangs_up_before_it_is_known_is_named() {
+    let mut full = config();
+    full.limits.max_inbound = 0;
+    let node = start(full).await;
+    let mut turned_away = start(Config {
+        known_peers: vec![(node.id(), vec![node.addr.clone()])],
+        ..config()
+    })
+    .await;
+    // Twice: it goes on trying.
+    for _ in 0..2 {
+        turned_away
+            .until("a peer that hangs up", |e| {
+                (*e == Event::TurnedAway { peer: node.id() }).then_some(())
+            })
+            .await;
+    }
+}
+
+#[tokio::test]
 async fn a_banned_peer_stays_out_until_pardoned() {
     let (mut a, mut b) = (start(config()).await, start(config()).await);
     let (a_id, b_id) = (a.id(), b.id());
