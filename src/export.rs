@@ -17,9 +17,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::chain::block::{Block, BlockId, Header};
+use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::genesis::Genesis;
 use crate::protocol::export::{MAGIC, Record};
-use crate::protocol::sync::CommitCertificate;
 use crate::wire;
 
 pub use file::ChainFile;

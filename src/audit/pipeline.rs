@@ -5,11 +5,11 @@ use std::thread;
 
 use super::AuditError;
 use crate::chain::block::Header;
+use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::invalid::Invalid;
 use crate::chain::transaction::Transaction;
 use crate::chain::verify::{Verified, Verifier};
 use crate::export::ChainBlock;
-use crate::protocol::sync::CommitCertificate;
 
 /// Transactions that make a batch: enough to keep every core busy with batches of its own.
 const BATCH_TRANSACTIONS: usize = 4_096;

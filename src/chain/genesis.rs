@@ -196,35 +196,12 @@ impl Genesis {
                 "permissions have to be from 1 to 3",
             )?;
         }
-        let mut total = 0u64;
-        for finaliser in self.finalisers.iter() {
-            rule(
-                finaliser.key.check_torsion_free().is_ok(),
-                "finalisers",
-                "every key has to be canonical and torsion-free",
-            )?;
-            rule(
-                (1..=1_000_000_000).contains(&finaliser.power),
-                "finalisers",
-                "voting power has to be from 1 to 1000000000",
-            )?;
-            total += finaliser.power;
-        }
-        rule(
-            total <= 64_000_000_000,
-            "finalisers",
-            "the voting power adds up to too much",
-        )?;
         rule(
             all_different(self.organisers.iter().map(|organiser| organiser.key)),
             "organisers",
             "a key stands there twice",
         )?;
-        rule(
-            all_different(self.finalisers.iter().map(|finaliser| finaliser.key)),
-            "finalisers",
-            "a key stands there twice",
-        )
+        check_finalisers(&self.finalisers)
     }
 
     /// Upper bound of `max_block_bytes` in any network.
@@ -268,6 +245,40 @@ impl Genesis {
     pub fn finalises(&self) -> bool {
         Self::CHECKPOINTS && !self.finalisers.is_empty()
     }
+}
+
+/// Checks a set of finalisers, of a genesis or of a change: keys torsion-free and all different, the power of each and of
+/// all within bounds.
+pub fn check_finalisers(finalisers: &[Finaliser]) -> Result<(), GenesisError> {
+    let rule = |holds: bool, rule| {
+        let field = "finalisers";
+        if holds {
+            Ok(())
+        } else {
+            Err(GenesisError { field, rule })
+        }
+    };
+    let mut total = 0u64;
+    for finaliser in finalisers {
+        rule(
+            finaliser.key.check_torsion_free().is_ok(),
+            "every key has to be canonical and torsion-free",
+        )?;
+        rule(
+            (1..=1_000_000_000).contains(&finaliser.power),
+            "voting power has to be from 1 to 1000000000",
+        )?;
+        // No list of finalisers is long enough for this to overflow.
+        total = total.saturating_add(finaliser.power);
+    }
+    rule(
+        total <= 64_000_000_000,
+        "the voting power adds up to too much",
+    )?;
+    rule(
+        all_different(finalisers.iter().map(|finaliser| finaliser.key)),
+        "a key stands there twice",
+    )
 }
 
 fn all_different(keys: impl Iterator<Item = PublicKey>) -> bool {

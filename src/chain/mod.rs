@@ -6,6 +6,7 @@
 
 pub mod ballot;
 pub mod block;
+pub mod checkpoint;
 pub mod conflict;
 pub mod election;
 pub mod form;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use votenode_p2p::PeerId;
 
 use crate::chain::block::BlockId;
+use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::transaction::TxId;
 use crate::client::headers::headers_above;
 use crate::client::link::{AskError, Link};
@@ -15,7 +16,6 @@ use crate::client::submission::{
 use crate::protocol::gossip::MAX_BATCH;
 use crate::protocol::receipt::MAX_RECEIPT_HEADERS;
 use crate::protocol::submit::{Inclusion, Reason, Reply, Request, TxStatus};
-use crate::protocol::sync::CommitCertificate;
 use crate::wire::List;
 
 /// Most ids of one question about states.

@@ -3,16 +3,12 @@
 //! A node can leave things out or show another branch, but it cannot invent a block: that takes the work the genesis
 //! asks for, and the Merkle path ties the transaction to it. Everything here needs the genesis and nothing else.
 
-use std::collections::BTreeSet;
-
 use crate::chain::block::{BlockId, Header};
+use crate::chain::checkpoint::{CertificateError, CommitCertificate, FinaliserSet};
 use crate::chain::merkle::{Tree, verify_inclusion};
 use crate::chain::network::Network;
-use crate::chain::transaction::{FinalityMessage, TxId};
-use crate::crypto::signing_digest;
+use crate::chain::transaction::TxId;
 use crate::protocol::submit::Inclusion;
-use crate::protocol::sync::CommitCertificate;
-use crate::wire::Blob;
 
 /// Why a proof does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,16 +31,9 @@ pub enum ProofError {
     /// The certificate is not about the last header.
     #[error("the certificate is for another block")]
     OtherCheckpoint,
-    /// The certificate names a set of finalisers that the genesis alone does not tell.
-    #[error(
-        "the certificate is by set {0} of finalisers, which the genesis alone cannot vouch for"
-    )]
-    UnknownSet(u64),
-    /// Two thirds of the power or less, keys that stand there twice, or signatures that do not fit.
-    #[error(
-        "the certificate does not carry valid signatures of more than two thirds of the finalisers' power"
-    )]
-    Certificate,
+    /// The certificate does not prove that its block was decided.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
 }
 
 /// Checks a header by itself: network, version, work.
@@ -115,44 +104,7 @@ pub fn check_certificate(
     if certificate.block != *block {
         return Err(ProofError::OtherCheckpoint);
     }
-    if certificate.set != 0 {
-        return Err(ProofError::UnknownSet(certificate.set));
-    }
-    let message = FinalityMessage {
-        kind: FinalityMessage::PRECOMMIT,
-        height: certificate.checkpoint,
-        round: certificate.round,
-        lock_round: 0,
-        value: Blob::new(block.as_bytes().to_vec()).map_err(|_| ProofError::Certificate)?,
-    };
-    let digest = signing_digest(
-        message.context(),
-        network.id().as_bytes(),
-        &message.payload(),
-    );
-    let mut signers = BTreeSet::new();
-    let mut power = 0;
-    for precommit in certificate.precommits.iter() {
-        let finaliser = network
-            .finalisers
-            .iter()
-            .find(|finaliser| finaliser.key == precommit.key)
-            .filter(|_| signers.insert(precommit.key))
-            .filter(|finaliser| finaliser.key.verify(&digest, &precommit.signature))
-            .ok_or(ProofError::Certificate)?;
-        power += finaliser.power;
-    }
-    let total: u64 = network
-        .finalisers
-        .iter()
-        .map(|finaliser| finaliser.power)
-        .sum();
-    // The genesis bounds the total, so that three times it fits.
-    if total > 0 && 3 * power > 2 * total {
-        Ok(())
-    } else {
-        Err(ProofError::Certificate)
-    }
+    Ok(FinaliserSet::genesis(network).check(&network.id(), certificate)?)
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use votenode_p2p::PeerId;
 
 use crate::chain::block::BlockId;
+use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::transaction::{Kind, Transaction, TxId};
 use crate::protocol::gossip::{MAX_BATCH, TransactionBatch};
 use crate::protocol::submit::{Inclusion, Outcome, Reason};
-use crate::protocol::sync::CommitCertificate;
 use crate::wire::{self, List, Message as _};
 
 /// Nodes that should hold a transaction before it counts as well published.

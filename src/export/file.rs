@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::ChainWriter;
 use crate::chain::block::{Block, BlockId};
+use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::genesis::Genesis;
-use crate::protocol::sync::CommitCertificate;
 
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 1024 * 1024;

@@ -3,10 +3,10 @@
 use std::io::{self, Read};
 
 use crate::chain::block::{Block, BlockId};
+use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::genesis::{Genesis, GenesisError};
 use crate::chain::network::Network;
 use crate::protocol::export::{MAGIC, Record};
-use crate::protocol::sync::CommitCertificate;
 use crate::wire::{self, DecodeError, Message as _};
 
 /// Why a chain file cannot be read on. Offsets are in bytes from the beginning of the file.

@@ -5,8 +5,8 @@
 //! behind its block, and the end. A file without its end was cut off.
 
 use crate::chain::block::{Block, BlockId};
+use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::genesis::Genesis;
-use crate::protocol::sync::CommitCertificate;
 use crate::wire::{Message, tagged_enum};
 
 /// How the file begins.

@@ -1,25 +1,13 @@
 //! Payloads of the `finality` topic: what finalisers say to one another, and transactions about them.
 
-use crate::chain::transaction::{FinalityMessage, Transaction};
-use crate::crypto::{PublicKey, Signature};
-use crate::wire::{List, Message, array_struct, tagged_enum};
+use crate::chain::checkpoint::SignedFinalityMessage;
+use crate::chain::transaction::Transaction;
+use crate::wire::{List, Message, tagged_enum};
 
 /// Most consensus messages in one gossip message: the votes of a whole set, twice.
 pub const MAX_MESSAGES: usize = 128;
 /// Most transactions in one message of the topic.
 pub const MAX_TRANSACTIONS: usize = 16;
-
-array_struct! {
-    /// A message of the consensus with its signer.
-    pub struct SignedFinalityMessage {
-        /// The finaliser.
-        pub finaliser: PublicKey,
-        /// What it says.
-        pub message: FinalityMessage,
-        /// Its signature, under [`FinalityMessage::context`].
-        pub signature: Signature,
-    }
-}
 
 tagged_enum! {
     /// What the topic carries.

@@ -1,10 +1,10 @@
 //! Receipts: proof for a voter, offline, that a transaction is in the chain.
 
 use crate::chain::block::Header;
+use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::genesis::NetworkId;
 use crate::chain::transaction::{FinaliserChange, Transaction};
 use crate::protocol::submit::Inclusion;
-use crate::protocol::sync::CommitCertificate;
 use crate::wire::{List, Message, array_struct};
 
 /// Most headers between the block and the checkpoint above it.

@@ -1,13 +1,13 @@
 //! `submit/1`: what a light client asks of a node.
 
 use crate::chain::block::{BlockId, Header};
+use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::election::{Election, ElectionId};
 use crate::chain::genesis::Group;
 use crate::chain::invalid::Invalid;
 use crate::chain::transaction::{Transaction, TxId};
 use crate::crypto::{Hash, PublicKey};
 use crate::protocol::gossip::MAX_BATCH;
-use crate::protocol::sync::CommitCertificate;
 pub use crate::tally::{Round, Tally};
 use crate::wire::{List, Message, Text, array_struct, tagged_enum};
 

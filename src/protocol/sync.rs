@@ -1,9 +1,10 @@
 //! `sync/1`: how nodes compare and exchange chains and pools, and how clients fetch headers.
 
 use crate::chain::block::{BlockId, Header, Transactions};
+use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::genesis::Genesis;
 use crate::chain::state::RollEntry;
-use crate::chain::transaction::{Approval, FinaliserChange, Transaction, TxId};
+use crate::chain::transaction::{FinaliserChange, Transaction, TxId};
 use crate::crypto::Hash;
 use crate::wire::{List, Message, array_struct, tagged_enum};
 
@@ -33,22 +34,6 @@ array_struct! {
         pub pending: u64,
         /// Its clock, Unix milliseconds.
         pub clock_ms: u64,
-    }
-}
-
-array_struct! {
-    /// Proof that the finalisers of a set decided a checkpoint.
-    pub struct CommitCertificate {
-        /// Number of the finaliser set.
-        pub set: u64,
-        /// Number of the checkpoint.
-        pub checkpoint: u64,
-        /// Round in which it was decided.
-        pub round: u64,
-        /// The decided block.
-        pub block: BlockId,
-        /// Precommits of distinct finalisers with more than two thirds of the power.
-        pub precommits: List<Approval, 1, 64>,
     }
 }
 

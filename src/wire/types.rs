@@ -146,6 +146,12 @@ impl<const MIN: usize, const MAX: usize> Blob<MIN, MAX> {
         within(bytes.len(), MIN, MAX)?;
         Ok(Self(bytes))
     }
+
+    /// Wraps an array whose length the compiler finds admissible.
+    pub fn of<const N: usize>(bytes: [u8; N]) -> Self {
+        const { assert!(MIN <= N && N <= MAX) };
+        Self(bytes.into())
+    }
 }
 
 impl<const MIN: usize, const MAX: usize> Deref for Blob<MIN, MAX> {

@@ -1,12 +1,12 @@
 //! What the golden messages are made of, where it takes more than a line.
 
+use votenode::chain::checkpoint::{CommitCertificate, SignedFinalityMessage};
 use votenode::chain::genesis::{Genesis, OpenAdmission};
 use votenode::chain::transaction::{Approval, FinalityMessage};
 use votenode::crypto::{Context, Signature};
-use votenode::protocol::finality::SignedFinalityMessage;
 use votenode::protocol::gossip::{MiningState, Phase};
 use votenode::protocol::submit::{Inclusion, Reason, Round, Tally};
-use votenode::protocol::sync::{CommitCertificate, Status};
+use votenode::protocol::sync::Status;
 
 use crate::samples::{self, filler, list, text};
 
