@@ -11,7 +11,11 @@ use crate::chain::genesis::{Finaliser, NetworkId, check_finalisers};
 use crate::chain::network::Network;
 use crate::chain::transaction::{Approval, FinaliserChange, FinalityMessage};
 use crate::crypto::{Context, Hash, PublicKey, Signature, SigningKey, signing_digest};
-use crate::wire::{Blob, List, array_struct};
+use crate::wire::{Blob, List, Message, array_struct};
+
+/// Most changes of the finalisers in a network's life: as many as a receipt can carry, so that whoever holds nothing but
+/// the genesis can always follow them.
+pub const MAX_CHANGES: u64 = 64;
 
 array_struct! {
     /// Proof that the finalisers of a set decided a checkpoint.
@@ -27,6 +31,10 @@ array_struct! {
         /// Precommits of distinct finalisers with more than two thirds of the power.
         pub precommits: List<Approval, 1, 64>,
     }
+}
+
+impl Message for CommitCertificate {
+    const MAX_BYTES: usize = 8 * 1024;
 }
 
 array_struct! {
@@ -51,6 +59,18 @@ impl FinalityMessage {
             lock_round: 0,
             value: Blob::of(*block.as_bytes()),
         }
+    }
+
+    /// Whether it is one that the consensus knows: a kind that exists, a checkpoint from 1 on, a block (votes: or nil),
+    /// and of proposals only a lock, of a round before.
+    pub fn is_well_formed(&self) -> bool {
+        let block_or_nil = matches!(self.value.len(), 0 | 32);
+        let fits = match self.kind {
+            Self::PROPOSAL => !self.value.is_empty() && self.lock_round <= self.round,
+            Self::PREVOTE | Self::PRECOMMIT => self.lock_round == 0,
+            _ => false,
+        };
+        self.height > 0 && block_or_nil && fits
     }
 
     /// The block that it is about; none for a vote for nil.
@@ -131,6 +151,9 @@ pub enum ChangeError {
         /// One more than the present set's.
         expected: u64,
     },
+    /// No set has this number.
+    #[error("the change makes set {0}, and there are sets 0 to {MAX_CHANGES}")]
+    Range(u64),
     /// The new set breaks a rule.
     #[error("the new set of finalisers: {0}")]
     Set(&'static str),
@@ -296,9 +319,17 @@ impl FinaliserChange {
     }
 }
 
-/// Checks what a change says of itself: the new set and the order of the approvals.
+/// Checks what a change says of itself, but for the signatures: its number, the order of the approvals and the new set.
 pub fn check_change(change: &FinaliserChange) -> Result<(), ChangeError> {
-    check_finalisers(&change.finalisers).map_err(|error| ChangeError::Set(error.rule))?;
+    check_change_shape(change)?;
+    check_finalisers(&change.finalisers).map_err(|error| ChangeError::Set(error.rule))
+}
+
+/// What of [`check_change`] takes no arithmetic on curves.
+pub fn check_change_shape(change: &FinaliserChange) -> Result<(), ChangeError> {
+    if !(1..=MAX_CHANGES).contains(&change.set) {
+        return Err(ChangeError::Range(change.set));
+    }
     if change.approvals.is_sorted_by(|a, b| a.key < b.key) {
         Ok(())
     } else {

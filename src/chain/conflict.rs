@@ -5,7 +5,7 @@
 
 use crate::chain::election::ElectionId;
 use crate::chain::state::VoterTag;
-use crate::chain::transaction::{Admission, Credential, Payload, Transaction};
+use crate::chain::transaction::{Admission, Credential, Offence, Payload, Transaction};
 use crate::crypto::PublicKey;
 
 /// Something that exists once.
@@ -21,6 +21,10 @@ pub enum ConflictKey {
     Election(ElectionId),
     /// A voter's vote in an election.
     Vote(ElectionId, VoterTag),
+    /// The number of a set of finalisers.
+    FinaliserSet(u64),
+    /// A conviction.
+    Conviction(Offence),
 }
 
 /// What a transaction uses up. Kinds that this release refuses use up nothing.
@@ -47,8 +51,10 @@ pub fn conflict_keys(transaction: &Transaction) -> Vec<ConflictKey> {
             };
             vec![ConflictKey::Vote(vote.election, voter)]
         }
-        Payload::Reveal { .. } | Payload::FinaliserChange { .. } | Payload::Equivocation { .. } => {
-            Vec::new()
+        Payload::FinaliserChange { change } => vec![ConflictKey::FinaliserSet(change.set)],
+        Payload::Equivocation { equivocation } => {
+            vec![ConflictKey::Conviction(equivocation.offence())]
         }
+        Payload::Reveal { .. } => Vec::new(),
     }
 }

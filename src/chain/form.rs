@@ -1,13 +1,14 @@
 //! What a transaction has to be in itself, whatever the state: its network, shape, keys named twice, permissions of the
 //! genesis, stamps. Cheap: at most one hash, no arithmetic on curves (`verify` does that).
 
+use crate::chain::checkpoint::check_change_shape;
 use crate::chain::election::{Ballot, Election, Method, Privacy, Secrecy};
 use crate::chain::genesis::{Genesis, OPEN_GROUP, OpenAdmission, Organiser};
-use crate::chain::invalid::{ElectionRule, Feature, Invalid, Permission};
+use crate::chain::invalid::{ElectionRule, EvidenceRule, Feature, Invalid, Permission};
 use crate::chain::network::Network;
 use crate::chain::transaction::{
-    Admission, Credential, InvitationBatch, InvitationRevoke, Payload, Registration, Transaction,
-    Vote,
+    Admission, Credential, Equivocation, FinaliserChange, InvitationBatch, InvitationRevoke,
+    Payload, Registration, Transaction, Vote,
 };
 use crate::crypto::{Context, PublicKey, stamp};
 use crate::wire::MAX_UINT;
@@ -31,9 +32,42 @@ pub fn check_form(network: &Network, transaction: &Transaction) -> Result<(), In
         Payload::Election { election } => check_election(network, election),
         Payload::Vote { vote } => check_vote(vote),
         Payload::Reveal { .. } => Err(Invalid::Unsupported(Feature::Reveal)),
-        Payload::FinaliserChange { .. } => Err(Invalid::Unsupported(Feature::FinaliserChange)),
-        Payload::Equivocation { .. } => Err(Invalid::Unsupported(Feature::Equivocation)),
+        Payload::FinaliserChange { change } => check_change(network, change),
+        Payload::Equivocation { equivocation } => check_evidence(network, equivocation),
     }
+}
+
+fn has_finalisers(network: &Network) -> Result<(), Invalid> {
+    if network.finalisers.is_empty() {
+        Err(Invalid::NoFinalisers)
+    } else {
+        Ok(())
+    }
+}
+
+fn check_change(network: &Network, change: &FinaliserChange) -> Result<(), Invalid> {
+    has_finalisers(network)?;
+    check_change_shape(change).map_err(Invalid::MalformedChange)
+}
+
+fn check_evidence(network: &Network, equivocation: &Equivocation) -> Result<(), Invalid> {
+    has_finalisers(network)?;
+    check_equivocation(equivocation).map_err(Invalid::MalformedEvidence)
+}
+
+/// Checks that the messages of evidence exclude each other and stand in their order, but for the signatures.
+pub fn check_equivocation(equivocation: &Equivocation) -> Result<(), EvidenceRule> {
+    let (first, second) = (&equivocation.first, &equivocation.second);
+    let rule = |holds: bool, broken| if holds { Ok(()) } else { Err(broken) };
+    rule(
+        first.is_well_formed() && second.is_well_formed(),
+        EvidenceRule::Message,
+    )?;
+    rule(
+        (first.kind, first.height, first.round) == (second.kind, second.height, second.round),
+        EvidenceRule::Conflict,
+    )?;
+    rule(first.payload() < second.payload(), EvidenceRule::Order)
 }
 
 fn check_registration(network: &Network, registration: &Registration) -> Result<(), Invalid> {

@@ -6,13 +6,14 @@
 mod block;
 mod details;
 
+use crate::chain::checkpoint::ChangeError;
 use crate::chain::genesis::Group;
 use crate::chain::state::ViewError;
 use crate::crypto::{KeyError, PublicKey, RingKeyError};
 use crate::wire::DecodeError;
 
 pub use block::BlockInvalid;
-pub use details::{BallotRule, ElectionRule, Feature, KeyOf, Permission};
+pub use details::{BallotRule, ElectionRule, EvidenceRule, Feature, KeyOf, Permission};
 
 /// The rule that a transaction breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +83,15 @@ pub enum Invalid {
     /// The genesis does not give the key this permission.
     #[error("the genesis of this network does not permit this key to {0}")]
     NotPermitted(Permission),
+    /// The genesis lists no finalisers.
+    #[error("nobody finalises in this network, and its genesis says so for good")]
+    NoFinalisers,
+    /// A change of the finalisers that contradicts the rules.
+    #[error("the change of finalisers is not one: {0}")]
+    MalformedChange(ChangeError),
+    /// Evidence that shows nothing.
+    #[error("the evidence against a finaliser shows nothing: {0}")]
+    MalformedEvidence(EvidenceRule),
 
     /// The voter key is not on the roll.
     #[error("the voter is not registered; register first")]
@@ -140,10 +150,30 @@ pub enum Invalid {
     /// A pseudonymous vote in an anonymous election, or the reverse.
     #[error("the election asks for another kind of credential")]
     WrongCredential,
+    /// The set of finalisers with this number was made before.
+    #[error("set {0} of the finalisers is in the chain already")]
+    SetExists(u64),
+    /// A set of finalisers that comes later than the next.
+    #[error("set {got} of the finalisers cannot follow yet; the next is set {next}")]
+    SetTooEarly {
+        /// The number in the change.
+        got: u64,
+        /// One more than the latest set's.
+        next: u64,
+    },
+    /// Too little of the latest set's power is behind the change.
+    #[error("the finalisers have not approved: {0}")]
+    NotApproved(ChangeError),
+    /// Evidence against somebody who was in no set so far.
+    #[error("the key {0} is no finaliser's and never was")]
+    NotAFinaliser(PublicKey),
+    /// Convicted of this before.
+    #[error("the finaliser was convicted of this already")]
+    AlreadyConvicted,
 }
 
 /// Every rule's code and name, in the order of the codes.
-pub const RULES: [(u64, &str); 31] = [
+pub const RULES: [(u64, &str); 39] = [
     (1, "not_canonical"),
     (2, "too_large"),
     (3, "wrong_network"),
@@ -159,6 +189,9 @@ pub const RULES: [(u64, &str); 31] = [
     (13, "malformed_election"),
     (14, "unsupported"),
     (15, "not_permitted"),
+    (16, "no_finalisers"),
+    (17, "malformed_change"),
+    (18, "malformed_evidence"),
     (100, "not_registered"),
     (101, "registered_too_late"),
     (102, "not_eligible"),
@@ -175,6 +208,11 @@ pub const RULES: [(u64, &str); 31] = [
     (113, "too_late"),
     (114, "wrong_ballot"),
     (115, "wrong_credential"),
+    (116, "set_exists"),
+    (117, "set_too_early"),
+    (118, "not_approved"),
+    (119, "not_a_finaliser"),
+    (120, "already_convicted"),
 ];
 
 impl Invalid {
@@ -196,6 +234,9 @@ impl Invalid {
             Self::MalformedElection(_) => 13,
             Self::Unsupported(_) => 14,
             Self::NotPermitted(_) => 15,
+            Self::NoFinalisers => 16,
+            Self::MalformedChange(_) => 17,
+            Self::MalformedEvidence(_) => 18,
             Self::NotRegistered => 100,
             Self::RegisteredTooLate => 101,
             Self::NotEligible { .. } => 102,
@@ -212,6 +253,11 @@ impl Invalid {
             Self::TooLate { .. } => 113,
             Self::WrongBallot(_) => 114,
             Self::WrongCredential => 115,
+            Self::SetExists(_) => 116,
+            Self::SetTooEarly { .. } => 117,
+            Self::NotApproved(_) => 118,
+            Self::NotAFinaliser(_) => 119,
+            Self::AlreadyConvicted => 120,
         }
     }
 
@@ -237,6 +283,7 @@ impl Invalid {
                 | Self::InvitationUnknown(_)
                 | Self::UnknownElection
                 | Self::TooEarly { .. }
+                | Self::SetTooEarly { .. }
         )
     }
 }

@@ -12,9 +12,10 @@ use crate::chain::genesis::Group;
 use crate::chain::memory::keys::KeyIndex;
 use crate::chain::merkle::{Frontier, Tree};
 use crate::chain::state::{
-    Delta, ElectionRecord, Invitation, InvitationUse, Position, View, ViewError, VoteRecord, Voter,
-    VoterTag,
+    Conviction, Delta, ElectionRecord, Invitation, InvitationUse, Position, SetChange, View,
+    ViewError, VoteRecord, Voter, VoterTag,
 };
+use crate::chain::transaction::Offence;
 use crate::crypto::{PublicKey, RingKey};
 
 /// A state that grows by deltas.
@@ -34,6 +35,11 @@ pub struct MemoryState {
     elections: Vec<ElectionSlot>,
     election_numbers: BTreeMap<ElectionId, usize>,
     choices: Interned<Choices>,
+    /// In order: the first makes set 1.
+    set_changes: Vec<Arc<SetChange>>,
+    /// In chain order.
+    convictions: Vec<Conviction>,
+    convicted: BTreeMap<Offence, Position>,
     roll: Frontier,
 }
 
@@ -83,6 +89,9 @@ impl MemoryState {
             elections: Vec::new(),
             election_numbers: BTreeMap::new(),
             choices: Interned::new(),
+            set_changes: Vec::new(),
+            convictions: Vec::new(),
+            convicted: BTreeMap::new(),
             roll: Frontier::new(Tree::Roll),
         }
     }
@@ -123,6 +132,13 @@ impl MemoryState {
         }
         for (election, voter, vote) in delta.votes {
             self.insert_vote(&election, &voter, vote);
+        }
+        self.set_changes.extend(delta.set_changes);
+        for conviction in delta.convictions {
+            let position = conviction.position;
+            if *self.convicted.entry(conviction.offence).or_insert(position) == position {
+                self.convictions.push(conviction);
+            }
         }
         if let Some(roll) = delta.roll {
             self.roll = roll;
@@ -298,6 +314,37 @@ impl View for MemoryState {
             visit(&VoterTag::Link(tag), &self.record(vote));
         }
         Ok(())
+    }
+
+    fn set_changes(&self) -> Result<u64, ViewError> {
+        Ok(self.set_changes.len() as u64)
+    }
+
+    fn set_change(&self, set: u64) -> Result<Option<Arc<SetChange>>, ViewError> {
+        let index = set.checked_sub(1).map(usize::try_from);
+        Ok(match index {
+            Some(Ok(index)) => self.set_changes.get(index).cloned(),
+            _ => None,
+        })
+    }
+
+    fn conviction_count(&self) -> Result<u64, ViewError> {
+        Ok(self.convictions.len() as u64)
+    }
+
+    fn conviction(&self, offence: &Offence) -> Result<Option<Position>, ViewError> {
+        Ok(self.convicted.get(offence).copied())
+    }
+
+    fn convictions(&self, skip: u64, max: usize) -> Result<Vec<Conviction>, ViewError> {
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        Ok(self
+            .convictions
+            .iter()
+            .skip(skip)
+            .take(max)
+            .copied()
+            .collect())
     }
 }
 

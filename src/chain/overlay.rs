@@ -11,8 +11,10 @@ use crate::chain::election::ElectionId;
 use crate::chain::genesis::Group;
 use crate::chain::merkle::Frontier;
 use crate::chain::state::{
-    Delta, ElectionRecord, Invitation, InvitationUse, View, ViewError, VoteRecord, Voter, VoterTag,
+    Conviction, Delta, ElectionRecord, Invitation, InvitationUse, Position, SetChange, View,
+    ViewError, VoteRecord, Voter, VoterTag,
 };
+use crate::chain::transaction::Offence;
 use crate::crypto::PublicKey;
 
 /// A delta with indexes over it. The maps are only ever looked up, never walked, so their order cannot matter; keys are
@@ -25,6 +27,7 @@ pub struct IndexedDelta {
     uses: HashMap<PublicKey, InvitationUse>,
     elections: HashMap<ElectionId, usize>,
     votes: HashMap<(ElectionId, VoterTag), usize>,
+    convictions: HashMap<Offence, Position>,
 }
 
 impl IndexedDelta {
@@ -57,6 +60,12 @@ impl IndexedDelta {
         for vote in delta.votes {
             self.votes.insert((vote.0, vote.1), all.votes.len());
             all.votes.push(vote);
+        }
+        all.set_changes.extend(delta.set_changes);
+        for conviction in delta.convictions {
+            self.convictions
+                .insert(conviction.offence, conviction.position);
+            all.convictions.push(conviction);
         }
         if delta.roll.is_some() {
             all.roll = delta.roll;
@@ -216,6 +225,49 @@ impl<V: View + ?Sized, L: Borrow<IndexedDelta>> View for Layered<'_, V, L> {
         }
         Ok(())
     }
+
+    fn set_changes(&self) -> Result<u64, ViewError> {
+        match self.find(|layer| layer.delta.set_changes.last()) {
+            Some(record) => Ok(record.change.set),
+            None => self.base.set_changes(),
+        }
+    }
+
+    fn set_change(&self, set: u64) -> Result<Option<Arc<SetChange>>, ViewError> {
+        let is_it = |record: &&Arc<SetChange>| record.change.set == set;
+        match self.find(|layer| layer.delta.set_changes.iter().find(is_it)) {
+            Some(record) => Ok(Some(Arc::clone(record))),
+            None => self.base.set_change(set),
+        }
+    }
+
+    fn conviction_count(&self) -> Result<u64, ViewError> {
+        let above: usize = self
+            .layers
+            .iter()
+            .map(|layer| layer.borrow().delta.convictions.len())
+            .sum();
+        Ok(self.base.conviction_count()? + above as u64)
+    }
+
+    fn conviction(&self, offence: &Offence) -> Result<Option<Position>, ViewError> {
+        match self.find(|layer| layer.convictions.get(offence)) {
+            Some(position) => Ok(Some(*position)),
+            None => self.base.conviction(offence),
+        }
+    }
+
+    fn convictions(&self, skip: u64, max: usize) -> Result<Vec<Conviction>, ViewError> {
+        let mut found = self.base.convictions(skip, max)?;
+        let passed = skip.saturating_sub(self.base.conviction_count()?);
+        let above = self
+            .layers
+            .iter()
+            .flat_map(|layer| &layer.borrow().delta.convictions)
+            .skip(usize::try_from(passed).unwrap_or(usize::MAX));
+        found.extend(above.take(max - found.len()).copied());
+        Ok(found)
+    }
 }
 
 /// A base with one layer that grows, such as a block that is being checked or filled.
@@ -296,5 +348,25 @@ impl<V: View + ?Sized> View for Overlay<'_, V> {
         visit: &mut dyn FnMut(&VoterTag, &VoteRecord),
     ) -> Result<(), ViewError> {
         self.layered().for_each_vote(election, visit)
+    }
+
+    fn set_changes(&self) -> Result<u64, ViewError> {
+        self.layered().set_changes()
+    }
+
+    fn set_change(&self, set: u64) -> Result<Option<Arc<SetChange>>, ViewError> {
+        self.layered().set_change(set)
+    }
+
+    fn conviction_count(&self) -> Result<u64, ViewError> {
+        self.layered().conviction_count()
+    }
+
+    fn conviction(&self, offence: &Offence) -> Result<Option<Position>, ViewError> {
+        self.layered().conviction(offence)
+    }
+
+    fn convictions(&self, skip: u64, max: usize) -> Result<Vec<Conviction>, ViewError> {
+        self.layered().convictions(skip, max)
     }
 }

@@ -4,14 +4,15 @@
 
 use std::sync::atomic::AtomicBool;
 
+use crate::chain::checkpoint::{ChangeError, SignedFinalityMessage, check_change};
 use crate::chain::election::{Ballot, Choices, Election, ElectionId, Secrecy, Terms};
-use crate::chain::form::check_election;
+use crate::chain::form::{check_election, check_equivocation};
 use crate::chain::genesis::{Group, NetworkId};
 use crate::chain::invalid::Invalid;
 use crate::chain::network::Network;
 use crate::chain::transaction::{
-    Admission, Credential, InvitationBatch, InvitationRevoke, MAX_INVITATION_KEYS, Payload,
-    Registration, Transaction, Vote,
+    Admission, Approval, Credential, Equivocation, FinaliserChange, Finalisers, InvitationBatch,
+    InvitationRevoke, MAX_INVITATION_KEYS, Payload, Registration, Transaction, Vote,
 };
 use crate::crypto::stamp::{StampError, find_stamp};
 use crate::crypto::{Context, PublicKey, RingProof, Signature, SigningKey, VoterId};
@@ -163,6 +164,68 @@ pub fn cast_vote(
         signature,
     };
     transaction(network, Payload::Vote { vote })
+}
+
+/// Approves, as a present finaliser, that `finalisers` become the set with this number.
+pub fn approve_change(
+    network: &NetworkId,
+    finaliser: &SigningKey,
+    set: u64,
+    finalisers: &Finalisers,
+) -> Approval {
+    Approval {
+        key: finaliser.public_key(),
+        signature: finaliser.sign(
+            Context::SignFinaliserChange,
+            network.as_bytes(),
+            &FinaliserChange::payload_of(set, finalisers),
+        ),
+    }
+}
+
+/// Changes the finalisers, with approvals from [`approve_change`] in any order, of one key only the first. Whether they
+/// are signed and of enough power is for the chain to say.
+pub fn change_finalisers(
+    network: &NetworkId,
+    set: u64,
+    finalisers: Finalisers,
+    approvals: List<Approval, 1, 64>,
+) -> Result<Transaction, ChangeError> {
+    let mut sorted = approvals.to_vec();
+    sorted.sort_by_key(|approval| approval.key);
+    sorted.dedup_by_key(|approval| approval.key);
+    let change = FinaliserChange {
+        set,
+        finalisers,
+        approvals: List::new(sorted).expect("no more than there were, and one at least"),
+    };
+    check_change(&change)?;
+    Ok(transaction(network, Payload::FinaliserChange { change }))
+}
+
+/// Accuses a finaliser of having signed both messages. None if they do not show that.
+pub fn accuse(
+    network: &NetworkId,
+    one: &SignedFinalityMessage,
+    other: &SignedFinalityMessage,
+) -> Option<Transaction> {
+    let (first, second) = if one.message.payload() < other.message.payload() {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    let equivocation = Equivocation {
+        finaliser: first.finaliser,
+        first: first.message.clone(),
+        first_signature: first.signature,
+        second: second.message.clone(),
+        second_signature: second.signature,
+    };
+    let shown = first.finaliser == second.finaliser
+        && check_equivocation(&equivocation).is_ok()
+        && first.is_signed(network)
+        && second.is_signed(network);
+    shown.then(|| transaction(network, Payload::Equivocation { equivocation }))
 }
 
 fn transaction(network: &NetworkId, payload: Payload) -> Transaction {

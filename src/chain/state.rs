@@ -1,4 +1,5 @@
-//! What the chain amounts to: the roll, the invitations, the elections and who voted, read through [`View`].
+//! What the chain amounts to: the roll, the invitations, the elections, who voted, the sets of finalisers and who of them
+//! was convicted, read through [`View`].
 //!
 //! State only ever grows: a transaction inserts keys and never changes or removes one. So a block's effect is a
 //! [`Delta`], and leaving a block in a reorganisation means dropping its delta.
@@ -6,10 +7,12 @@
 use std::sync::Arc;
 
 use crate::chain::block::BlockId;
+use crate::chain::checkpoint::FinaliserSet;
 use crate::chain::election::{Choices, Election, ElectionId};
-use crate::chain::genesis::Group;
+use crate::chain::genesis::{Finaliser, Group};
 use crate::chain::merkle::{Frontier, Tree};
-use crate::chain::transaction::TxId;
+use crate::chain::network::Network;
+use crate::chain::transaction::{FinaliserChange, Offence, TxId};
 use crate::crypto::{Hash, PublicKey, RingKey};
 use crate::wire::{self, array_struct};
 
@@ -112,6 +115,24 @@ pub struct VoteRecord {
     pub choices: Choices,
 }
 
+/// A change of the finalisers on the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetChange {
+    /// Where it stands.
+    pub position: Position,
+    /// The change itself.
+    pub change: FinaliserChange,
+}
+
+/// A finaliser's conviction on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conviction {
+    /// Of what.
+    pub offence: Offence,
+    /// Where the evidence stands.
+    pub position: Position,
+}
+
 /// Reads the state after some block. Implemented by the store, a map in memory, and overlays over either.
 pub trait View {
     /// The voter registered under this key.
@@ -141,6 +162,53 @@ pub trait View {
         election: &ElectionId,
         visit: &mut dyn FnMut(&VoterTag, &VoteRecord),
     ) -> Result<(), ViewError>;
+    /// Changes of the finalisers so far, which is also the number of the latest set. At most
+    /// [`MAX_CHANGES`](crate::chain::checkpoint::MAX_CHANGES).
+    fn set_changes(&self) -> Result<u64, ViewError>;
+    /// The change that made the set with this number; none for set 0, which the genesis names.
+    fn set_change(&self, set: u64) -> Result<Option<Arc<SetChange>>, ViewError>;
+    /// Convictions so far.
+    fn conviction_count(&self) -> Result<u64, ViewError>;
+    /// Where the finaliser was convicted of this.
+    fn conviction(&self, offence: &Offence) -> Result<Option<Position>, ViewError>;
+    /// Convictions in chain order, after the first `skip`, at most `max`.
+    fn convictions(&self, skip: u64, max: usize) -> Result<Vec<Conviction>, ViewError>;
+
+    /// The set of finalisers with this number, as far as there is one yet.
+    fn finaliser_set(
+        &self,
+        network: &Network,
+        number: u64,
+    ) -> Result<Option<FinaliserSet>, ViewError> {
+        if number == 0 {
+            return Ok(Some(FinaliserSet::genesis(network)));
+        }
+        let change = self.set_change(number)?;
+        Ok(change.map(|record| FinaliserSet::of_change(&record.change)))
+    }
+
+    /// The latest set of finalisers. In the state after the block of checkpoint n, that is the set that decides
+    /// checkpoint n + 1; in the state of the genesis, the one that decides checkpoint 1.
+    fn latest_finaliser_set(&self, network: &Network) -> Result<FinaliserSet, ViewError> {
+        let number = self.set_changes()?;
+        self.finaliser_set(network, number)?
+            .ok_or_else(|| ViewError(format!("set {number} of finalisers is lacking")))
+    }
+
+    /// Whether this key is in any set of finalisers so far.
+    fn was_finaliser(&self, network: &Network, key: &PublicKey) -> Result<bool, ViewError> {
+        let among = |members: &[Finaliser]| members.iter().any(|member| member.key == *key);
+        if among(&network.finalisers) {
+            return Ok(true);
+        }
+        for number in 1..=self.set_changes()? {
+            let change = self.set_change(number)?;
+            if change.is_some_and(|record| among(&record.change.finalisers)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// What a block (or a part of one) inserts into the state. Vectors are in chain order.
@@ -156,6 +224,10 @@ pub struct Delta {
     pub elections: Vec<Arc<ElectionRecord>>,
     /// New votes.
     pub votes: Vec<(ElectionId, VoterTag, VoteRecord)>,
+    /// Changes of the finalisers, the first making the set after the latest of the state before.
+    pub set_changes: Vec<Arc<SetChange>>,
+    /// New convictions.
+    pub convictions: Vec<Conviction>,
     /// The roll log after it; `None` if nobody registered.
     pub roll: Option<Frontier>,
 }

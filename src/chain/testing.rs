@@ -5,9 +5,12 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::chain::block::Header;
+use crate::chain::block::{BlockId, Header};
+use crate::chain::checkpoint::{CommitCertificate, SignedFinalityMessage};
 use crate::chain::election::{Choices, ElectionId, Method, Privacy, Terms};
-use crate::chain::genesis::{Genesis, Group, OpenAdmission, Organiser, PROTOCOL_VERSION};
+use crate::chain::genesis::{
+    Finaliser, Genesis, Group, OpenAdmission, Organiser, PROTOCOL_VERSION,
+};
 use crate::chain::invalid::{BlockInvalid, Failure, Invalid};
 use crate::chain::memory::MemoryState;
 use crate::chain::network::Network;
@@ -16,10 +19,10 @@ use crate::chain::rules::{
 };
 use crate::chain::sign;
 use crate::chain::state::Delta;
-use crate::chain::transaction::{Payload, Transaction};
+use crate::chain::transaction::{Approval, Finalisers, FinalityMessage, Payload, Transaction};
 use crate::chain::verify::{Verified, Verifier};
 use crate::crypto::{Hash, PublicKey, SigningKey, VoterId};
-use crate::wire::{List, Text};
+use crate::wire::{Blob, List, Text};
 
 /// Timestamp of the genesis block.
 pub(crate) const START_MS: u64 = 1_000_000;
@@ -150,6 +153,95 @@ pub(crate) fn vote(
 ) -> Transaction {
     let choices = Choices::new(choices.to_vec()).unwrap();
     sign::cast_vote(&network.id(), &voter(number), election, choices)
+}
+
+/// The key of a finaliser.
+pub(crate) fn finaliser(number: u8) -> SigningKey {
+    SigningKey::from_seed(&[200 + number; 32])
+}
+
+fn member(number: u8) -> Finaliser {
+    Finaliser {
+        key: finaliser(number).public_key(),
+        power: 1,
+        name: text(&format!("finaliser {number}")),
+    }
+}
+
+/// These finalisers, of power 1 each.
+pub(crate) fn finalisers(numbers: &[u8]) -> Finalisers {
+    List::new(numbers.iter().map(|number| member(*number)).collect()).unwrap()
+}
+
+/// [`network`] with finalisers 1 to 4.
+pub(crate) fn finalising_network() -> Arc<Network> {
+    let members = (1..=4).map(member).collect();
+    network_with(|genesis| genesis.finalisers = List::new(members).unwrap())
+}
+
+/// Makes `members` the set with this number, approved by `approvers`.
+pub(crate) fn change(network: &Network, set: u64, members: &[u8], approvers: &[u8]) -> Transaction {
+    let members = finalisers(members);
+    let approvals = approvers
+        .iter()
+        .map(|number| sign::approve_change(&network.id(), &finaliser(*number), set, &members));
+    let approvals = List::new(approvals.collect()).unwrap();
+    sign::change_finalisers(&network.id(), set, members, approvals).unwrap()
+}
+
+/// What a finaliser prevotes for; 0 is nil.
+pub(crate) fn prevote(
+    network: &Network,
+    number: u8,
+    height: u64,
+    round: u64,
+    block: u8,
+) -> SignedFinalityMessage {
+    let value = if block == 0 { vec![] } else { vec![block; 32] };
+    let message = FinalityMessage {
+        kind: FinalityMessage::PREVOTE,
+        height,
+        round,
+        lock_round: 0,
+        value: Blob::new(value).unwrap(),
+    };
+    SignedFinalityMessage::sign(&finaliser(number), &network.id(), message)
+}
+
+/// Evidence that a finaliser prevoted for two blocks.
+pub(crate) fn evidence(network: &Network, number: u8, height: u64, round: u64) -> Transaction {
+    let one = prevote(network, number, height, round, 1);
+    let other = prevote(network, number, height, round, 2);
+    sign::accuse(&network.id(), &one, &other).unwrap()
+}
+
+/// What these finalisers decided.
+pub(crate) fn certificate(
+    network: &Network,
+    set: u64,
+    checkpoint: u64,
+    block: BlockId,
+    signers: &[u8],
+) -> CommitCertificate {
+    let mut precommits: Vec<_> = signers
+        .iter()
+        .map(|number| {
+            let message = FinalityMessage::precommit(checkpoint, 0, &block);
+            let signed = SignedFinalityMessage::sign(&finaliser(*number), &network.id(), message);
+            Approval {
+                key: signed.finaliser,
+                signature: signed.signature,
+            }
+        })
+        .collect();
+    precommits.sort_by_key(|precommit| precommit.key);
+    CommitCertificate {
+        set,
+        checkpoint,
+        round: 0,
+        block,
+        precommits: List::new(precommits).unwrap(),
+    }
 }
 
 /// A chain whose state is in memory.

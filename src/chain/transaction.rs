@@ -217,13 +217,16 @@ array_struct! {
     }
 }
 
+/// The members of a set that a change makes.
+pub type Finalisers = List<Finaliser, 1, 64>;
+
 array_struct! {
     /// Another set of finalisers, agreed by more than two thirds of the present one.
     pub struct FinaliserChange {
         /// Number of the new set; the genesis holds set 0.
         pub set: u64,
         /// The new set.
-        pub finalisers: List<Finaliser, 1, 64>,
+        pub finalisers: Finalisers,
         /// Signatures of present finalisers.
         pub approvals: List<Approval, 1, 64>,
     }
@@ -232,7 +235,12 @@ array_struct! {
 impl FinaliserChange {
     /// What each present finaliser signs.
     pub fn payload(&self) -> Vec<u8> {
-        wire::encode(&(self.set, &self.finalisers))
+        Self::payload_of(self.set, &self.finalisers)
+    }
+
+    /// What each present finaliser signs to make this set, before there is a change.
+    pub fn payload_of(set: u64, finalisers: &Finalisers) -> Vec<u8> {
+        wire::encode(&(set, finalisers))
     }
 }
 
@@ -287,6 +295,31 @@ array_struct! {
         pub second: FinalityMessage,
         /// Its signature.
         pub second_signature: Signature,
+    }
+}
+
+/// What a finaliser is convicted of, once: two messages where there may be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offence {
+    /// The finaliser.
+    pub finaliser: PublicKey,
+    /// `kind` of the messages.
+    pub kind: u8,
+    /// Number of the checkpoint.
+    pub height: u64,
+    /// Round of the consensus.
+    pub round: u64,
+}
+
+impl Equivocation {
+    /// What it shows, once it was checked.
+    pub fn offence(&self) -> Offence {
+        Offence {
+            finaliser: self.finaliser,
+            kind: self.first.kind,
+            height: self.first.height,
+            round: self.first.round,
+        }
     }
 }
 

@@ -2,19 +2,21 @@
 //!
 //! A [`Verified`] transaction can be made here only, so that its type says that it never has to be verified again. A
 //! verdict never depends on what else is in the batch: first the form, then the keys, then the signatures (of the voter,
-//! then of the invitation), then the ring key's proof; the first that fails is the reason.
+//! then of the invitation; of finalisers in their order), then the ring key's proof; the first that fails is the reason.
 
 use std::ops::Deref;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::chain::checkpoint::check_change;
 use crate::chain::form::check_form;
+use crate::chain::genesis::NetworkId;
 use crate::chain::invalid::{Invalid, KeyOf};
 use crate::chain::network::Network;
-use crate::chain::transaction::{Admission, Credential, Payload, Transaction, TxId};
+use crate::chain::transaction::{Admission, Approval, Credential, Payload, Transaction, TxId};
 use crate::crypto::{
-    BatchVerifier, Context, PublicKey, RingBatchVerifier, Signature, signing_digest,
+    BatchVerifier, Context, Hash, PublicKey, RingBatchVerifier, Signature, signing_digest,
 };
 use crate::wire::{self, DecodeError};
 
@@ -89,10 +91,8 @@ impl Verifier {
 
         for (index, verdict) in verdicts.iter().enumerate() {
             let Ok(transaction) = verdict else { continue };
-            for claim in claims(&transaction.payload) {
-                let digest =
-                    signing_digest(claim.context, self.network.id().as_bytes(), &claim.payload);
-                signatures.push(claim.key, &digest, claim.signature);
+            for claim in claims(&self.network.id(), &transaction.payload) {
+                signatures.push(claim.key, &claim.digest, claim.signature);
                 signature_claims.push((index, claim.reason));
             }
             if let Payload::Registration { registration } = &transaction.payload {
@@ -175,7 +175,10 @@ fn check_keys(payload: &Payload) -> Result<(), Invalid> {
             .iter()
             .try_for_each(|key| strict(KeyOf::Invitation, key)),
         Payload::Election { election } => strict(KeyOf::Organiser, &election.organiser),
-        // Revoked keys and the keys of votes count only if they are in the state already.
+        Payload::FinaliserChange { change } => {
+            check_change(change).map_err(Invalid::MalformedChange)
+        }
+        // Revoked keys, the keys of votes, of approvals and of the accused count only if they are in the state already.
         _ => Ok(()),
     }
 }
@@ -183,18 +186,17 @@ fn check_keys(payload: &Payload) -> Result<(), Invalid> {
 /// The claim that a key signed something, and the reason to give if it did not.
 struct SignatureClaim<'a> {
     key: &'a PublicKey,
-    context: Context,
-    payload: Vec<u8>,
+    digest: Hash,
     signature: &'a Signature,
     reason: Invalid,
 }
 
 /// The signatures that a transaction carries, in the order in which they are looked at.
-fn claims(payload: &Payload) -> Vec<SignatureClaim<'_>> {
+fn claims<'a>(network: &NetworkId, payload: &'a Payload) -> Vec<SignatureClaim<'a>> {
+    let digest = |context, payload: Vec<u8>| signing_digest(context, network.as_bytes(), &payload);
     let claim = |key, context, payload, signature, whose| SignatureClaim {
         key,
-        context,
-        payload,
+        digest: digest(context, payload),
         signature,
         reason: Invalid::BadSignature { whose },
     };
@@ -214,8 +216,10 @@ fn claims(payload: &Payload) -> Vec<SignatureClaim<'_>> {
             {
                 claims.push(SignatureClaim {
                     key: invitation,
-                    context: Context::SignInvitationUse,
-                    payload: registration.invitation_payload(),
+                    digest: digest(
+                        Context::SignInvitationUse,
+                        registration.invitation_payload(),
+                    ),
                     signature,
                     reason: Invalid::BadInvitationSignature,
                 });
@@ -253,9 +257,32 @@ fn claims(payload: &Payload) -> Vec<SignatureClaim<'_>> {
             )],
             Credential::Anonymous { .. } => Vec::new(),
         },
-        Payload::Reveal { .. } | Payload::FinaliserChange { .. } | Payload::Equivocation { .. } => {
-            Vec::new()
+        Payload::FinaliserChange { change } => {
+            let digest = change.digest(network);
+            let approval = |approval: &'a Approval| SignatureClaim {
+                key: &approval.key,
+                digest,
+                signature: &approval.signature,
+                reason: Invalid::BadSignature {
+                    whose: KeyOf::Finaliser,
+                },
+            };
+            change.approvals.iter().map(approval).collect()
         }
+        Payload::Equivocation { equivocation } => [
+            (&equivocation.first, &equivocation.first_signature),
+            (&equivocation.second, &equivocation.second_signature),
+        ]
+        .map(|(message, signature)| SignatureClaim {
+            key: &equivocation.finaliser,
+            digest: message.digest(network),
+            signature,
+            reason: Invalid::BadSignature {
+                whose: KeyOf::Finaliser,
+            },
+        })
+        .into(),
+        Payload::Reveal { .. } => Vec::new(),
     }
 }
 

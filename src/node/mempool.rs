@@ -159,6 +159,8 @@ impl Mempool {
             },
             ConflictKey::Election(_) => Invalid::ElectionExists,
             ConflictKey::Vote(..) => Invalid::AlreadyVoted,
+            ConflictKey::FinaliserSet(set) => Invalid::SetExists(set),
+            ConflictKey::Conviction(_) => Invalid::AlreadyConvicted,
         })
     }
 

@@ -12,7 +12,7 @@ use super::record::{StoredHeader, StoredPoint, Validity, decode};
 use super::tables::{self, meta};
 use super::tail::{Tail, TailBlock};
 use super::writer::Store;
-use super::{body, undo};
+use super::{body, finality, undo};
 use crate::chain::block::BlockId;
 use crate::chain::transaction::Transaction;
 use crate::wire;
@@ -37,6 +37,7 @@ impl Store {
             Some(switch) => self.switch(transaction, switch, &commit.blocks)?,
             None => (self.tail.clone(), self.elections.clone()),
         };
+        finality::write(transaction, commit)?;
         let arrivals = self.write_pool(transaction, commit)?;
         write_pairs(transaction, tables::PEERS, &commit.peers)?;
         write_pairs(transaction, tables::BANS, &commit.bans)?;
@@ -99,6 +100,7 @@ impl Store {
         if switch.rewind_to > old_height {
             return Err(StoreError::Inconsistent("a rewind to above the tip"));
         }
+        finality::check_rewind(transaction, switch.rewind_to)?;
         let (mut tail, elections) = if switch.rewind_to < self.tail.base().header.height {
             let base = undo::undo(transaction, &self.snapshot, switch.rewind_to)?;
             (Tail::new(base), Arc::default())

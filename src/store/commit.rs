@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::record::Validity;
 use crate::chain::block::{BlockId, Header};
+use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::state::Delta;
 use crate::chain::transaction::{Transaction, TxId};
 use crate::chain::verify::Verified;
@@ -20,6 +21,13 @@ pub struct Commit {
     pub forget: Vec<BlockId>,
     /// A change of the main chain.
     pub chain: Option<Switch>,
+    /// Certificates of the next checkpoints, in order, of blocks that are on the main chain by now. They are verified
+    /// already, and never leave again: nor can the main chain leave their blocks.
+    pub certificates: Vec<CommitCertificate>,
+    /// Whether the consensus engine's log starts anew.
+    pub finality_log_clear: bool,
+    /// What is added to the consensus engine's log.
+    pub finality_log: Vec<Vec<u8>>,
     /// Transactions that wait for a block from now on, in the order of their arrival: id and canonical encoding. One
     /// that waits already keeps its place.
     pub pending_insert: Vec<(TxId, Vec<u8>)>,
@@ -40,6 +48,9 @@ impl Commit {
             && self.marks.is_empty()
             && self.forget.is_empty()
             && self.chain.is_none()
+            && self.certificates.is_empty()
+            && !self.finality_log_clear
+            && self.finality_log.is_empty()
             && self.pending_insert.is_empty()
             && self.pending_remove.is_empty()
             && self.peers.is_empty()

@@ -4,15 +4,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use redb::{ReadableTable as _, WriteTransaction};
+use redb::{ReadableTable as _, ReadableTableMetadata as _, WriteTransaction};
 
 use super::apply::write_point;
 use super::error::StoreError;
 use super::record::{
-    StoredElection, StoredInvitation, StoredVoter, position_bytes, use_bytes, vote_bytes,
+    StoredElection, StoredInvitation, StoredSetChange, StoredVoter, conviction_bytes,
+    position_bytes, use_bytes, vote_bytes,
 };
 use super::snapshot::Snapshot;
-use super::tables::{self, group_key, meta, node_key, vote_key};
+use super::tables::{self, group_key, meta, node_key, offence_key, vote_key};
 use super::tail::TailBlock;
 use super::writer::Store;
 use crate::chain::election::ElectionId;
@@ -45,6 +46,7 @@ impl Store {
             run.write_invitations()?;
             let numbers = run.write_elections()?;
             run.write_votes(&numbers)?;
+            run.write_finalisers()?;
             write_point(transaction, meta::FLUSHED, &last.id, last.header.height)?;
             transaction
                 .open_table(tables::META)?
@@ -201,6 +203,29 @@ impl Run<'_> {
         for (number, count) in counts {
             let before = table.get(number)?.map_or(0, |before| before.value());
             table.insert(number, before + count)?;
+        }
+        Ok(())
+    }
+
+    fn write_finalisers(&self) -> Result<(), StoreError> {
+        let mut table = self.transaction.open_table(tables::SET_CHANGES)?;
+        let changes = self
+            .blocks
+            .iter()
+            .flat_map(|block| &block.delta.set_changes);
+        for record in changes {
+            let stored = wire::encode(&StoredSetChange::from(&**record));
+            table.insert(record.change.set, stored.as_slice())?;
+        }
+        let mut table = self.transaction.open_table(tables::CONVICTIONS)?;
+        let mut numbers = self.transaction.open_table(tables::CONVICTED)?;
+        let convictions = self
+            .blocks
+            .iter()
+            .flat_map(|block| &block.delta.convictions);
+        for (number, conviction) in (table.len()?..).zip(convictions) {
+            table.insert(number, &conviction_bytes(conviction))?;
+            numbers.insert(&offence_key(&conviction.offence), number)?;
         }
         Ok(())
     }

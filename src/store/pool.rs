@@ -58,12 +58,6 @@ impl Snapshot {
         pairs(&self.0.tables.bans)
     }
 
-    /// The commit certificate of a checkpoint, by its number.
-    pub fn certificate(&self, checkpoint: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        let certificate = self.0.tables.certificates.get(checkpoint)?;
-        Ok(certificate.map(|certificate| certificate.value().to_vec()))
-    }
-
     /// A small fact that the node keeps.
     pub fn note(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let note = self.0.tables.notes.get(name)?;

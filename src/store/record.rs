@@ -7,9 +7,10 @@ use crate::chain::block::{BlockId, Header};
 use crate::chain::election::{Choices, Election};
 use crate::chain::genesis::Group;
 use crate::chain::state::{
-    ElectionRecord, Invitation, InvitationUse, Position, VoteRecord, Voter, VoterTag,
+    Conviction, ElectionRecord, Invitation, InvitationUse, Position, SetChange, VoteRecord, Voter,
+    VoterTag,
 };
-use crate::chain::transaction::TxId;
+use crate::chain::transaction::{FinaliserChange, Offence, TxId};
 use crate::crypto::{PublicKey, RingKey};
 use crate::wire::{self, Message, array_struct};
 
@@ -217,6 +218,41 @@ impl From<StoredElection> for Arc<ElectionRecord> {
     }
 }
 
+array_struct! {
+    /// A [`SetChange`] on disk.
+    pub struct StoredSetChange {
+        /// Height of the block.
+        pub height: u64,
+        /// Index in the block.
+        pub index: u64,
+        /// The change.
+        pub change: FinaliserChange,
+    }
+}
+
+impl Message for StoredSetChange {
+    const MAX_BYTES: usize = 64 * 1024;
+}
+
+impl From<&SetChange> for StoredSetChange {
+    fn from(record: &SetChange) -> Self {
+        Self {
+            height: record.position.height,
+            index: record.position.index.into(),
+            change: record.change.clone(),
+        }
+    }
+}
+
+impl From<StoredSetChange> for Arc<SetChange> {
+    fn from(stored: StoredSetChange) -> Self {
+        Arc::new(SetChange {
+            position: position(stored.height, stored.index),
+            change: stored.change,
+        })
+    }
+}
+
 /// Decodes a record; bytes that aren't one are corruption, named by the table.
 pub(super) fn decode<T: Message>(table: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
     wire::decode(bytes).map_err(|error| StoreError::Corrupt(format!("table {table}: {error}")))
@@ -308,5 +344,30 @@ pub(super) fn read_vote_tag(key: &[u8; 41]) -> VoterTag {
     match key[8] {
         0 => VoterTag::Key(PublicKey::from_bytes(tag)),
         _ => VoterTag::Link(RingKey::from_bytes(tag)),
+    }
+}
+
+/// A conviction in 61 bytes.
+pub(super) fn conviction_bytes(conviction: &Conviction) -> [u8; 61] {
+    super::tables::join(&[
+        &super::tables::offence_key(&conviction.offence),
+        &position_bytes(conviction.position),
+    ])
+}
+
+/// Reads [`conviction_bytes`].
+pub(super) fn read_conviction(bytes: &[u8; 61]) -> Conviction {
+    let mut finaliser = [0; 32];
+    finaliser.copy_from_slice(&bytes[..32]);
+    let mut at = [0; 12];
+    at.copy_from_slice(&bytes[49..]);
+    Conviction {
+        offence: Offence {
+            finaliser: PublicKey::from_bytes(finaliser),
+            kind: bytes[32],
+            height: big_endian(&bytes[33..41]),
+            round: big_endian(&bytes[41..49]),
+        },
+        position: read_position(&at),
     }
 }

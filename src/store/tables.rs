@@ -1,7 +1,7 @@
 //! The tables of the database and how their keys are built.
 //!
 //! Every key compares as its bytes, and integers within keys are big-endian, so that ranges are in the order of the
-//! numbers. Tables up to [`NOTES`] are written with every commit; those from [`TRANSACTIONS`] to [`VOTE_COUNTS`] are the
+//! numbers. Tables up to [`NOTES`] are written with every commit; those from [`TRANSACTIONS`] to [`CONVICTED`] are the
 //! state as of the flushed block and are written in sorted runs.
 
 use redb::{ReadOnlyTable, ReadTransaction, TableDefinition, WriteTransaction};
@@ -9,6 +9,7 @@ use redb::{ReadOnlyTable, ReadTransaction, TableDefinition, WriteTransaction};
 use super::error::StoreError;
 use crate::chain::genesis::Group;
 use crate::chain::state::VoterTag;
+use crate::chain::transaction::Offence;
 
 /// A table whose keys are ids or public keys.
 pub(super) type ByKey = TableDefinition<'static, &'static [u8; 32], &'static [u8]>;
@@ -33,9 +34,9 @@ pub(super) const PENDING: ByKey = TableDefinition::new("pending");
 pub(super) const PEERS: ByBytes = TableDefinition::new("peers");
 /// Peer id → the entry of the block list.
 pub(super) const BANS: ByBytes = TableDefinition::new("bans");
-/// Checkpoint number → commit certificate.
+/// Checkpoint number → height of its block (8 bytes) and canonical commit certificate.
 pub(super) const CERTIFICATES: ByNumber = TableDefinition::new("certificates");
-/// The consensus engine's write-ahead log.
+/// Number → entry of the consensus engine's write-ahead log.
 pub(super) const FINALITY_LOG: ByNumber = TableDefinition::new("finality_log");
 /// Small facts that the node keeps, by name.
 pub(super) const NOTES: TableDefinition<'static, &'static str, &'static [u8]> =
@@ -70,6 +71,14 @@ pub(super) const VOTES: TableDefinition<'static, &'static [u8; 41], &'static [u8
 /// Election number → votes.
 pub(super) const VOTE_COUNTS: TableDefinition<'static, u64, u64> =
     TableDefinition::new("vote_counts");
+/// Number of a set of finalisers → [`super::record::StoredSetChange`].
+pub(super) const SET_CHANGES: ByNumber = TableDefinition::new("set_changes");
+/// Number in chain order → a conviction (61 bytes).
+pub(super) const CONVICTIONS: TableDefinition<'static, u64, &'static [u8; 61]> =
+    TableDefinition::new("convictions");
+/// Offence → number of its conviction.
+pub(super) const CONVICTED: TableDefinition<'static, &'static [u8; 49], u64> =
+    TableDefinition::new("convicted");
 
 /// Keys of [`META`].
 pub(super) mod meta {
@@ -101,6 +110,7 @@ pub(super) struct Tables {
     pub peers: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub bans: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub certificates: ReadOnlyTable<u64, &'static [u8]>,
+    pub finality_log: ReadOnlyTable<u64, &'static [u8]>,
     pub notes: ReadOnlyTable<&'static str, &'static [u8]>,
     pub transactions: ReadOnlyTable<&'static [u8; 32], &'static [u8; 12]>,
     pub voters: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
@@ -113,6 +123,15 @@ pub(super) struct Tables {
     pub election_numbers: ReadOnlyTable<&'static [u8; 32], u64>,
     pub votes: ReadOnlyTable<&'static [u8; 41], &'static [u8]>,
     pub vote_counts: ReadOnlyTable<u64, u64>,
+    pub finalisers: FinaliserTables,
+}
+
+/// What the state says of finalisers. None in a database that an earlier release made and this one has not flushed to
+/// yet, which is as good as empty.
+pub(super) struct FinaliserTables {
+    pub set_changes: Option<ReadOnlyTable<u64, &'static [u8]>>,
+    pub convictions: Option<ReadOnlyTable<u64, &'static [u8; 61]>>,
+    pub convicted: Option<ReadOnlyTable<&'static [u8; 49], u64>>,
 }
 
 impl Tables {
@@ -127,6 +146,7 @@ impl Tables {
             peers: transaction.open_table(PEERS)?,
             bans: transaction.open_table(BANS)?,
             certificates: transaction.open_table(CERTIFICATES)?,
+            finality_log: transaction.open_table(FINALITY_LOG)?,
             notes: transaction.open_table(NOTES)?,
             transactions: transaction.open_table(TRANSACTIONS)?,
             voters: transaction.open_table(VOTERS)?,
@@ -139,6 +159,11 @@ impl Tables {
             election_numbers: transaction.open_table(ELECTION_NUMBERS)?,
             votes: transaction.open_table(VOTES)?,
             vote_counts: transaction.open_table(VOTE_COUNTS)?,
+            finalisers: FinaliserTables {
+                set_changes: open_if_there(transaction, SET_CHANGES)?,
+                convictions: open_if_there(transaction, CONVICTIONS)?,
+                convicted: open_if_there(transaction, CONVICTED)?,
+            },
         })
     }
 
@@ -165,7 +190,21 @@ impl Tables {
         transaction.open_table(ELECTION_NUMBERS)?;
         transaction.open_table(VOTES)?;
         transaction.open_table(VOTE_COUNTS)?;
+        transaction.open_table(SET_CHANGES)?;
+        transaction.open_table(CONVICTIONS)?;
+        transaction.open_table(CONVICTED)?;
         Ok(())
+    }
+}
+
+fn open_if_there<K: redb::Key + 'static, V: redb::Value + 'static>(
+    transaction: &ReadTransaction,
+    table: TableDefinition<'static, K, V>,
+) -> Result<Option<ReadOnlyTable<K, V>>, StoreError> {
+    match transaction.open_table(table) {
+        Ok(table) => Ok(Some(table)),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -198,4 +237,14 @@ pub(super) fn vote_key(election: u64, voter: &VoterTag) -> [u8; 41] {
         VoterTag::Link(tag) => (1, tag.as_ref()),
     };
     join(&[&election.to_be_bytes(), &[kind], tag])
+}
+
+/// Key in [`CONVICTED`].
+pub(super) fn offence_key(offence: &Offence) -> [u8; 49] {
+    join(&[
+        offence.finaliser.as_ref(),
+        &[offence.kind],
+        &offence.height.to_be_bytes(),
+        &offence.round.to_be_bytes(),
+    ])
 }

@@ -16,10 +16,10 @@ use crate::chain::election::ElectionId;
 use crate::chain::genesis::Group;
 use crate::chain::merkle::Frontier;
 use crate::chain::state::{
-    Delta, ElectionRecord, Invitation, InvitationUse, Position, RollEntry, VoteRecord, Voter,
-    VoterTag,
+    Conviction, Delta, ElectionRecord, Invitation, InvitationUse, Position, RollEntry, SetChange,
+    VoteRecord, Voter, VoterTag,
 };
-use crate::chain::transaction::TxId;
+use crate::chain::transaction::{Offence, TxId};
 use crate::crypto::{Hash, PublicKey};
 
 /// A block of the main chain whose insertions are not in the tables yet.
@@ -94,6 +94,7 @@ impl TailBlock {
             + delta.invitation_uses.len()
             + delta.elections.len()
             + delta.votes.len()
+            + delta.convictions.len()
     }
 }
 
@@ -116,6 +117,8 @@ struct Run {
     elections: HashMap<ElectionId, Spot>,
     votes: HashMap<(ElectionId, VoterTag), Spot>,
     vote_counts: HashMap<ElectionId, u64>,
+    set_changes: HashMap<u64, Spot>,
+    convictions: HashMap<Offence, Spot>,
     nodes: HashMap<(u8, u64), Hash>,
 }
 
@@ -184,6 +187,16 @@ impl Run {
         for (election, _, _) in &delta.votes {
             *self.vote_counts.entry(*election).or_default() += 1;
         }
+        enter(
+            &mut self.set_changes,
+            height,
+            delta.set_changes.iter().map(|record| record.change.set),
+        );
+        enter(
+            &mut self.convictions,
+            height,
+            delta.convictions.iter().map(|one| one.offence),
+        );
         self.nodes.extend(block.nodes.iter().copied());
         self.weight += block.weight();
         self.blocks.push(block);
@@ -201,6 +214,8 @@ impl Run {
             elections: self.elections.clone(),
             votes: self.votes.clone(),
             vote_counts: self.vote_counts.clone(),
+            set_changes: self.set_changes.clone(),
+            convictions: self.convictions.clone(),
             nodes: self.nodes.clone(),
         };
         for block in &next.blocks {
@@ -395,6 +410,29 @@ impl Tail {
             .iter()
             .filter_map(|run| run.vote_counts.get(election))
             .sum()
+    }
+
+    /// The change that made a set of finalisers.
+    pub fn set_change(&self, set: u64) -> Option<&Arc<SetChange>> {
+        let (block, item) = self.find(&set, |run| &run.set_changes)?;
+        Some(&block.delta.set_changes[item])
+    }
+
+    /// Changes of the finalisers in the tail.
+    pub fn set_changes(&self) -> u64 {
+        let changes = |run: &Arc<Run>| run.set_changes.len() as u64;
+        self.runs.iter().map(changes).sum()
+    }
+
+    pub fn conviction(&self, offence: &Offence) -> Option<&Conviction> {
+        let (block, item) = self.find(offence, |run| &run.convictions)?;
+        Some(&block.delta.convictions[item])
+    }
+
+    /// Convictions in the tail.
+    pub fn convictions(&self) -> u64 {
+        let convictions = |run: &Arc<Run>| run.convictions.len() as u64;
+        self.runs.iter().map(convictions).sum()
     }
 
     /// Root of a perfect subtree of the roll log that was completed in the tail.

@@ -10,11 +10,11 @@ use super::error::StoreError;
 use super::record::{Counts, StoredVoter, decode};
 use super::roll::kept_levels;
 use super::snapshot::{Snapshot, decode_transactions};
-use super::tables::{self, group_key, meta, node_key, vote_key};
+use super::tables::{self, group_key, meta, node_key, offence_key, vote_key};
 use super::tail::Base;
 use crate::chain::election::ElectionId;
 use crate::chain::state::VoterTag;
-use crate::chain::transaction::{Admission, Credential, Payload, Transaction, Vote};
+use crate::chain::transaction::{Admission, Credential, Offence, Payload, Transaction, Vote};
 use crate::crypto::PublicKey;
 use crate::wire;
 
@@ -111,10 +111,16 @@ impl Undo<'_> {
             }
             Payload::Election { election } => self.election(&election.id()),
             Payload::Vote { vote } => self.vote(vote),
-            // These leave nothing in the tables but their ids.
-            Payload::Reveal { .. }
-            | Payload::FinaliserChange { .. }
-            | Payload::Equivocation { .. } => Ok(()),
+            Payload::FinaliserChange { change } => {
+                self.transaction
+                    .open_table(tables::SET_CHANGES)?
+                    .remove(change.set)?
+                    .ok_or_else(lacking)?;
+                Ok(())
+            }
+            Payload::Equivocation { equivocation } => self.conviction(&equivocation.offence()),
+            // It leaves nothing in the tables but its id.
+            Payload::Reveal { .. } => Ok(()),
         }
     }
 
@@ -139,6 +145,20 @@ impl Undo<'_> {
         self.transaction
             .open_table(tables::INVITATION_USES)?
             .remove(key.as_bytes())?
+            .ok_or_else(lacking)?;
+        Ok(())
+    }
+
+    fn conviction(&self, offence: &Offence) -> Result<(), StoreError> {
+        let number = self
+            .transaction
+            .open_table(tables::CONVICTED)?
+            .remove(&offence_key(offence))?
+            .ok_or_else(lacking)?
+            .value();
+        self.transaction
+            .open_table(tables::CONVICTIONS)?
+            .remove(number)?
             .ok_or_else(lacking)?;
         Ok(())
     }

@@ -15,8 +15,10 @@ use crate::chain::election::ElectionId;
 use crate::chain::genesis::Group;
 use crate::chain::merkle::{self, Frontier, Tree};
 use crate::chain::state::{
-    ElectionRecord, Invitation, RollEntry, View, ViewError, VoteRecord, Voter, VoterTag,
+    Conviction, ElectionRecord, Invitation, Position, RollEntry, SetChange, View, ViewError,
+    VoteRecord, Voter, VoterTag,
 };
+use crate::chain::transaction::Offence;
 use crate::crypto::{Hash, PublicKey};
 use crate::wire;
 
@@ -393,5 +395,25 @@ impl View for StateAt {
         visit: &mut dyn FnMut(&VoterTag, &VoteRecord),
     ) -> Result<(), ViewError> {
         Ok(self.visit_votes(election, visit)?)
+    }
+
+    fn set_changes(&self) -> Result<u64, ViewError> {
+        Ok(self.count_set_changes()?)
+    }
+
+    fn set_change(&self, set: u64) -> Result<Option<Arc<SetChange>>, ViewError> {
+        Ok(self.find_set_change(set)?)
+    }
+
+    fn conviction_count(&self) -> Result<u64, ViewError> {
+        Ok(self.count_convictions()?)
+    }
+
+    fn conviction(&self, offence: &Offence) -> Result<Option<Position>, ViewError> {
+        Ok(self.find_conviction(offence)?)
+    }
+
+    fn convictions(&self, skip: u64, max: usize) -> Result<Vec<Conviction>, ViewError> {
+        Ok(self.list_convictions(skip, max)?)
     }
 }

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::chain::block::BlockId;
+use crate::chain::checkpoint::ChangeError;
 use crate::chain::election::{Election, ElectionId, SealedShare, Terms, Trustee};
-use crate::chain::genesis::Finaliser;
 use crate::chain::sign;
 use crate::chain::testing::*;
-use crate::chain::transaction::{Approval, Equivocation, FinaliserChange, FinalityMessage, Reveal};
+use crate::chain::transaction::{Equivocation, FinaliserChange, FinalityMessage, Reveal};
 use crate::crypto::{Hash, RingKey, Signature};
 use crate::wire::{Blob, List};
 
@@ -168,60 +168,151 @@ fn what_this_release_cannot_hold_is_refused_by_name() {
         payload,
     };
     let signature = Signature::ZERO;
-    let message = FinalityMessage {
-        kind: 1,
-        height: 1,
-        round: 0,
-        lock_round: 0,
-        value: Blob::new(Vec::new()).unwrap(),
+    let reveal = other(Payload::Reveal {
+        reveal: Reveal {
+            election: ElectionId::ZERO,
+            closing_block: BlockId::ZERO,
+            trustee: 0,
+            seed: Blob::new(vec![0; 32]).unwrap(),
+            signature,
+        },
+    });
+    assert_eq!(refused(reveal), named(Feature::Reveal));
+}
+
+#[test]
+fn what_finalisers_sign_has_no_place_where_nobody_finalises() {
+    let network = network();
+    for transaction in [
+        change(&network, 1, &[5], &[1, 2, 3]),
+        evidence(&network, 1, 1, 0),
+    ] {
+        assert_eq!(refused(transaction), Invalid::NoFinalisers);
+    }
+}
+
+#[test]
+fn a_change_has_a_number_and_approvals_in_order() {
+    let network = finalising_network();
+    let broken = |break_it: fn(&mut FinaliserChange)| {
+        let mut transaction = change(&network, 1, &[5, 6], &[1, 2, 3]);
+        let Payload::FinaliserChange { change } = &mut transaction.payload else {
+            unreachable!()
+        };
+        break_it(change);
+        check_form(&network, &transaction)
     };
-    let finaliser = PublicKey::ZERO;
-    let rest = [
-        other(Payload::Reveal {
-            reveal: Reveal {
-                election: ElectionId::ZERO,
-                closing_block: BlockId::ZERO,
-                trustee: 0,
-                seed: Blob::new(vec![0; 32]).unwrap(),
-                signature,
+    assert_eq!(broken(|_| {}), Ok(()));
+    assert_eq!(broken(|change| change.set = 64), Ok(()));
+    let malformed = |error| Err(Invalid::MalformedChange(error));
+    for (set, break_it) in [
+        (0, (|change| change.set = 0) as fn(&mut FinaliserChange)),
+        (65, |change| change.set = 65),
+    ] {
+        assert_eq!(broken(break_it), malformed(ChangeError::Range(set)));
+    }
+    fn reorder(change: &mut FinaliserChange, places: &[usize]) {
+        let approvals = places.iter().map(|place| change.approvals[*place].clone());
+        change.approvals = List::new(approvals.collect()).unwrap();
+    }
+    let unsorted = broken(|change| reorder(change, &[1, 0, 2]));
+    assert_eq!(unsorted, malformed(ChangeError::Order));
+    let twice = broken(|change| reorder(change, &[0, 0, 1, 2]));
+    assert_eq!(twice, malformed(ChangeError::Order));
+}
+
+#[test]
+fn evidence_shows_two_messages_where_there_may_be_one() {
+    let network = finalising_network();
+    let verdict = |first: (u8, u64, u64, u64, &[u8]), second: (u8, u64, u64, u64, &[u8])| {
+        let message = |(kind, height, round, lock_round, value): (u8, u64, u64, u64, &[u8])| {
+            FinalityMessage {
+                kind,
+                height,
+                round,
+                lock_round,
+                value: Blob::new(value.to_vec()).unwrap(),
+            }
+        };
+        let transaction = Transaction {
+            network: network.tag(),
+            payload: Payload::Equivocation {
+                equivocation: Equivocation {
+                    finaliser: finaliser(1).public_key(),
+                    first: message(first),
+                    first_signature: Signature::ZERO,
+                    second: message(second),
+                    second_signature: Signature::ZERO,
+                },
             },
-        }),
-        other(Payload::FinaliserChange {
-            change: FinaliserChange {
-                set: 1,
-                finalisers: List::new(vec![Finaliser {
-                    key: finaliser,
-                    power: 1,
-                    name: text("f"),
-                }])
-                .unwrap(),
-                approvals: List::new(vec![Approval {
-                    key: finaliser,
-                    signature,
-                }])
-                .unwrap(),
-            },
-        }),
-        other(Payload::Equivocation {
-            equivocation: Equivocation {
-                finaliser,
-                first: message.clone(),
-                first_signature: signature,
-                second: message,
-                second_signature: signature,
-            },
-        }),
-    ];
-    let reasons = rest.map(refused);
-    assert_eq!(
-        reasons,
-        [
-            Feature::Reveal,
-            Feature::FinaliserChange,
-            Feature::Equivocation
-        ]
-        .map(named)
-    );
+        };
+        check_form(&network, &transaction)
+    };
+    let (a, b) = (&[1; 32][..], &[2; 32][..]);
+    let broken = |rule| Err(Invalid::MalformedEvidence(rule));
+    for (first, second, expected) in [
+        ((1, 1, 0, 0, a), (1, 1, 0, 0, b), Ok(())),
+        ((2, 9, 7, 0, &[][..]), (2, 9, 7, 0, a), Ok(())),
+        ((0, 1, 3, 0, a), (0, 1, 3, 3, a), Ok(())),
+        (
+            (1, 1, 0, 0, b),
+            (1, 1, 0, 0, a),
+            broken(EvidenceRule::Order),
+        ),
+        (
+            (1, 1, 0, 0, a),
+            (1, 1, 0, 0, a),
+            broken(EvidenceRule::Order),
+        ),
+        (
+            (1, 1, 0, 0, a),
+            (2, 1, 0, 0, b),
+            broken(EvidenceRule::Conflict),
+        ),
+        (
+            (1, 1, 0, 0, a),
+            (1, 2, 0, 0, b),
+            broken(EvidenceRule::Conflict),
+        ),
+        (
+            (1, 1, 0, 0, a),
+            (1, 1, 1, 0, b),
+            broken(EvidenceRule::Conflict),
+        ),
+        // No checkpoint, no kind, a vote with a lock, a proposal of nothing, one locked in its own round, half an id.
+        (
+            (1, 0, 0, 0, a),
+            (1, 0, 0, 0, b),
+            broken(EvidenceRule::Message),
+        ),
+        (
+            (3, 1, 0, 0, a),
+            (3, 1, 0, 0, b),
+            broken(EvidenceRule::Message),
+        ),
+        (
+            (1, 1, 0, 0, a),
+            (1, 1, 0, 1, b),
+            broken(EvidenceRule::Message),
+        ),
+        (
+            (0, 1, 0, 0, &[]),
+            (0, 1, 0, 0, a),
+            broken(EvidenceRule::Message),
+        ),
+        (
+            (0, 1, 3, 0, a),
+            (0, 1, 3, 4, a),
+            broken(EvidenceRule::Message),
+        ),
+        (
+            (1, 1, 0, 0, &a[..16]),
+            (1, 1, 0, 0, b),
+            broken(EvidenceRule::Message),
+        ),
+    ] {
+        assert_eq!(verdict(first, second), expected, "{first:?} {second:?}");
+    }
 }
 
 #[test]

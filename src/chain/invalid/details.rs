@@ -12,6 +12,9 @@ pub enum KeyOf {
     /// The organiser's.
     #[error("organiser key")]
     Organiser,
+    /// A finaliser's.
+    #[error("finaliser key")]
+    Finaliser,
 }
 
 /// What the genesis reserves to some keys.
@@ -49,12 +52,6 @@ pub enum Feature {
     /// Trustees' reveals.
     #[error("reveals of trustees' keys")]
     Reveal,
-    /// Changes of the finalisers.
-    #[error("changes of the finalisers")]
-    FinaliserChange,
-    /// Evidence against a finaliser.
-    #[error("evidence against finalisers")]
-    Equivocation,
 }
 
 /// A rule about an election's terms.
@@ -117,4 +114,18 @@ pub enum BallotRule {
     /// Approved options not a sorted set.
     #[error("its options have to be sorted and all different")]
     SortedUnique,
+}
+
+/// A rule about evidence against a finaliser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceRule {
+    /// A message that the consensus does not know.
+    #[error("a message is none of the consensus")]
+    Message,
+    /// Messages that may both be there.
+    #[error("the messages are not of one kind, checkpoint and round")]
+    Conflict,
+    /// The same message twice, or the higher encoding first.
+    #[error("the messages have to differ, the one with the lower encoding first")]
+    Order,
 }

@@ -24,6 +24,9 @@ fn samples() -> Vec<Invalid> {
         Invalid::MalformedElection(ElectionRule::Seats),
         Invalid::Unsupported(Feature::SealedBallots),
         Invalid::NotPermitted(Permission::Invite),
+        Invalid::NoFinalisers,
+        Invalid::MalformedChange(ChangeError::Order),
+        Invalid::MalformedEvidence(EvidenceRule::Order),
         Invalid::NotRegistered,
         Invalid::RegisteredTooLate,
         Invalid::NotEligible {
@@ -42,6 +45,11 @@ fn samples() -> Vec<Invalid> {
         Invalid::TooLate { late_ms: 7_200_000 },
         Invalid::WrongBallot(BallotRule::OneOption),
         Invalid::WrongCredential,
+        Invalid::SetExists(1),
+        Invalid::SetTooEarly { got: 3, next: 1 },
+        Invalid::NotApproved(ChangeError::Power { power: 2, total: 3 }),
+        Invalid::NotAFinaliser(key),
+        Invalid::AlreadyConvicted,
     ]
 }
 

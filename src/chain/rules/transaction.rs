@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use crate::chain::ballot::check_choices;
+use crate::chain::checkpoint::ChangeError;
 use crate::chain::election::{Ballot, Election, Privacy};
 use crate::chain::genesis::{Group, OPEN_GROUP};
 use crate::chain::invalid::{Failure, Feature, Invalid};
 use crate::chain::network::Network;
 use crate::chain::state::{
-    Delta, ElectionRecord, Invitation, InvitationUse, Position, RollEntry, View, VoteRecord, Voter,
-    VoterTag,
+    Conviction, Delta, ElectionRecord, Invitation, InvitationUse, Position, RollEntry, SetChange,
+    View, VoteRecord, Voter, VoterTag,
 };
 use crate::chain::transaction::{
-    Admission, Credential, InvitationBatch, InvitationRevoke, Payload, Registration, Transaction,
-    Vote,
+    Admission, Credential, Equivocation, FinaliserChange, InvitationBatch, InvitationRevoke,
+    Payload, Registration, Transaction, Vote,
 };
 use crate::chain::verify::Verified;
 use crate::crypto::PublicKey;
@@ -54,8 +55,8 @@ pub fn apply_transaction<V: View + ?Sized>(
         Payload::Election { election } => apply_election(view, at, transaction, election),
         Payload::Vote { vote } => apply_vote(view, network, at, vote),
         Payload::Reveal { .. } => unsupported(Feature::Reveal),
-        Payload::FinaliserChange { .. } => unsupported(Feature::FinaliserChange),
-        Payload::Equivocation { .. } => unsupported(Feature::Equivocation),
+        Payload::FinaliserChange { change } => apply_change(view, network, at, change),
+        Payload::Equivocation { equivocation } => apply_evidence(view, network, at, equivocation),
     }
 }
 
@@ -212,6 +213,54 @@ fn apply_vote<V: View + ?Sized>(
     };
     Ok(Delta {
         votes: vec![(record.id, tag, vote)],
+        ..Delta::default()
+    })
+}
+
+fn apply_change<V: View + ?Sized>(
+    view: &V,
+    network: &Network,
+    at: BlockTime,
+    change: &FinaliserChange,
+) -> Outcome {
+    let latest = view.latest_finaliser_set(network)?;
+    if change.set <= latest.number() {
+        return Err(Invalid::SetExists(change.set).into());
+    }
+    latest.entitles(change).map_err(|error| match error {
+        ChangeError::Number { claimed, expected } => Invalid::SetTooEarly {
+            got: claimed,
+            next: expected,
+        },
+        error => Invalid::NotApproved(error),
+    })?;
+    Ok(Delta {
+        set_changes: vec![Arc::new(SetChange {
+            position: at.position(),
+            change: change.clone(),
+        })],
+        ..Delta::default()
+    })
+}
+
+fn apply_evidence<V: View + ?Sized>(
+    view: &V,
+    network: &Network,
+    at: BlockTime,
+    equivocation: &Equivocation,
+) -> Outcome {
+    if !view.was_finaliser(network, &equivocation.finaliser)? {
+        return Err(Invalid::NotAFinaliser(equivocation.finaliser).into());
+    }
+    let offence = equivocation.offence();
+    if view.conviction(&offence)?.is_some() {
+        return Err(Invalid::AlreadyConvicted.into());
+    }
+    Ok(Delta {
+        convictions: vec![Conviction {
+            offence,
+            position: at.position(),
+        }],
         ..Delta::default()
     })
 }

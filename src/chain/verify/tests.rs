@@ -1,11 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::chain::checkpoint::ChangeError;
 use crate::chain::conflict::conflict_keys;
 use crate::chain::election::Ballot;
 use crate::chain::sign;
 use crate::chain::testing::*;
-use crate::chain::transaction::{Kind, Registration, Vote};
+use crate::chain::transaction::{Equivocation, FinaliserChange, Kind, Registration, Vote};
 use crate::crypto::{KeyError, RingKey, RingKeyError, RingProof};
 use crate::wire::{Blob, List};
 use proptest::prelude::*;
@@ -128,6 +129,88 @@ fn signatures_have_to_fit() {
         Invalid::BadRingProof,
     ];
     assert_eq!(reasons, expected);
+}
+
+#[test]
+fn changes_and_evidence_are_signed_by_those_they_name() {
+    let network = finalising_network();
+    let chain = Chain::new(network.clone());
+    let verdict = |transaction| chain.verdict(transaction).map(|_| ());
+    let by_finaliser = Err(Invalid::BadSignature {
+        whose: KeyOf::Finaliser,
+    });
+    let changed = |break_it: fn(&mut FinaliserChange)| {
+        let mut transaction = change(&network, 1, &[5, 6], &[1, 2, 3]);
+        let Payload::FinaliserChange { change } = &mut transaction.payload else {
+            unreachable!()
+        };
+        break_it(change);
+        verdict(transaction)
+    };
+    assert_eq!(changed(|_| {}), Ok(()));
+    assert_eq!(changed(|change| change.set = 2), by_finaliser);
+    assert_eq!(
+        changed(|change| change.finalisers = finalisers(&[7])),
+        by_finaliser
+    );
+    let twins = changed(|change| change.finalisers = finalisers(&[5, 5]));
+    assert!(matches!(
+        twins,
+        Err(Invalid::MalformedChange(ChangeError::Set(_)))
+    ));
+    let small = changed(|change| {
+        let mut member = change.finalisers[0].clone();
+        member.key = PublicKey::ZERO;
+        change.finalisers = List::new(vec![member]).unwrap();
+    });
+    assert!(matches!(
+        small,
+        Err(Invalid::MalformedChange(ChangeError::Set(_)))
+    ));
+    let mut forged = change(&network, 1, &[5, 6], &[1, 2, 3]);
+    if let Payload::FinaliserChange { change } = &mut forged.payload {
+        let mut approvals = change.approvals.to_vec();
+        approvals[2].signature = approvals[1].signature;
+        change.approvals = List::new(approvals).unwrap();
+    }
+    assert_eq!(verdict(forged), by_finaliser);
+
+    let accused = |break_it: fn(&mut Equivocation)| {
+        let mut transaction = evidence(&network, 1, 3, 0);
+        let Payload::Equivocation { equivocation } = &mut transaction.payload else {
+            unreachable!()
+        };
+        break_it(equivocation);
+        verdict(transaction)
+    };
+    assert_eq!(accused(|_| {}), Ok(()));
+    assert_eq!(
+        accused(|e| e.finaliser = finaliser(2).public_key()),
+        by_finaliser
+    );
+    assert_eq!(
+        accused(|e| e.first_signature = e.second_signature),
+        by_finaliser
+    );
+    assert_eq!(
+        accused(|e| e.second_signature = e.first_signature),
+        by_finaliser
+    );
+}
+
+#[test]
+fn only_what_excludes_each_other_is_evidence() {
+    let network = finalising_network();
+    let vote = |number, round, block| prevote(&network, number, 3, round, block);
+    let accuse = |one, other| sign::accuse(&network.id(), &one, &other);
+    let shown = accuse(vote(1, 0, 2), vote(1, 0, 0)).unwrap();
+    assert_eq!(accuse(vote(1, 0, 0), vote(1, 0, 2)), Some(shown));
+    assert_eq!(accuse(vote(1, 0, 2), vote(1, 0, 2)), None);
+    assert_eq!(accuse(vote(1, 0, 2), vote(1, 1, 3)), None);
+    assert_eq!(accuse(vote(1, 0, 2), vote(2, 0, 3)), None);
+    let mut forged = vote(1, 0, 3);
+    forged.signature = Signature::ZERO;
+    assert_eq!(accuse(vote(1, 0, 2), forged), None);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::chain::state::{InvitationUse, Position, View, VoterTag};
 use crate::chain::testing::{self, START_MS};
 use crate::chain::transaction::TxId;
 use crate::store::roll::kept_levels;
-use crate::store::{Counts, Snapshot};
+use crate::store::{Checkpoint, Counts, Snapshot};
 use crate::wire;
 
 /// Everything.
@@ -19,6 +19,7 @@ pub(super) fn check(snapshot: &Snapshot, model: &Model) {
     check_chain(snapshot, model);
     check_transactions(snapshot, model);
     check_pool(snapshot, model);
+    check_finality(snapshot, model);
     for (height, block) in (0u64..).zip(&model.main) {
         // Every height would take long; the tip and about every fourth other one are seen again and again.
         if height == model.height() || (height + model.height()).is_multiple_of(4) {
@@ -129,6 +130,50 @@ fn check_pool(snapshot: &Snapshot, model: &Model) {
     assert!(paged.iter().eq(model.pending.keys()));
 }
 
+fn check_finality(snapshot: &Snapshot, model: &Model) {
+    let expected: Vec<_> = model
+        .checkpoints
+        .iter()
+        .map(|(height, certificate)| Checkpoint {
+            height: *height,
+            certificate: certificate.clone(),
+        })
+        .collect();
+    assert_eq!(
+        snapshot.last_certificate().unwrap().as_ref(),
+        expected.last()
+    );
+    assert_eq!(snapshot.certificates(0, usize::MAX).unwrap(), expected);
+    assert_eq!(snapshot.certificate(0).unwrap(), None);
+    let after = expected.len() as u64 + 1;
+    assert_eq!(snapshot.certificate(after).unwrap(), None);
+    for (number, checkpoint) in (1..).zip(&expected) {
+        assert_eq!(
+            snapshot.certificate(number).unwrap().as_ref(),
+            Some(checkpoint)
+        );
+        assert_eq!(
+            snapshot.certificates(number, 1).unwrap(),
+            std::slice::from_ref(checkpoint)
+        );
+        let block = snapshot.main_id(checkpoint.height).unwrap();
+        assert_eq!(block, Some(checkpoint.certificate.block));
+    }
+    for height in 0..=model.height() + 1 {
+        let first = expected
+            .iter()
+            .find(|checkpoint| checkpoint.height >= height);
+        assert_eq!(
+            snapshot
+                .first_certificate_at_or_above(height)
+                .unwrap()
+                .as_ref(),
+            first
+        );
+    }
+    assert_eq!(snapshot.finality_log().unwrap(), model.log);
+}
+
 /// That two states give the same answers.
 fn check_state(state: &impl View, expected: &impl View) {
     for voter in &WORLD.voters {
@@ -175,6 +220,29 @@ fn check_state(state: &impl View, expected: &impl View) {
         found
     };
     assert_eq!(elections(state), elections(expected));
+
+    let sets = |view: &dyn View| {
+        let set = view.latest_finaliser_set(&WORLD.network).unwrap();
+        let changes: Vec<_> = (0..4).map(|set| view.set_change(set).unwrap()).collect();
+        (set, view.set_changes().unwrap(), changes)
+    };
+    assert_eq!(sets(state), sets(expected));
+    for offence in &WORLD.offences {
+        assert_eq!(
+            state.conviction(offence).unwrap(),
+            expected.conviction(offence).unwrap()
+        );
+    }
+    let count = expected.conviction_count().unwrap();
+    assert_eq!(state.conviction_count().unwrap(), count);
+    for skip in 0..count + 2 {
+        for max in [0, 1, 3, usize::MAX] {
+            assert_eq!(
+                state.convictions(skip, max).unwrap(),
+                expected.convictions(skip, max).unwrap()
+            );
+        }
+    }
 }
 
 fn votes(
@@ -293,6 +361,7 @@ fn check_tables(snapshot: &Snapshot, model: &Model) {
     elections_with_votes.sort_unstable();
     elections_with_votes.dedup();
     let tables = snapshot.tables();
+    let flushed_state = &model.main[flushed as usize].state;
     let lengths = [
         (tables.transactions.len().unwrap(), counts.transactions),
         (tables.voters.len().unwrap(), counts.voters),
@@ -307,6 +376,30 @@ fn check_tables(snapshot: &Snapshot, model: &Model) {
         (tables.elections.len().unwrap(), counts.elections),
         (tables.election_numbers.len().unwrap(), counts.elections),
         (tables.votes.len().unwrap(), counts.votes),
+        (
+            tables
+                .finalisers
+                .set_changes
+                .as_ref()
+                .unwrap()
+                .len()
+                .unwrap(),
+            flushed_state.set_changes().unwrap(),
+        ),
+        (
+            tables
+                .finalisers
+                .convictions
+                .as_ref()
+                .unwrap()
+                .len()
+                .unwrap(),
+            flushed_state.conviction_count().unwrap(),
+        ),
+        (
+            tables.finalisers.convicted.as_ref().unwrap().len().unwrap(),
+            flushed_state.conviction_count().unwrap(),
+        ),
         (tables.main.len().unwrap(), model.height() + 1),
     ];
     for (place, (got, want)) in lengths.into_iter().enumerate() {

@@ -133,8 +133,12 @@ fn after_a_power_cut_at_any_write_what_was_committed_is_there_and_nothing_half()
         disk.left.store(1 + seed * 7, Ordering::SeqCst);
         let mut next = None;
         for step in 0..40u64 {
-            let (after, commit) = match mix(seed * 100 + step) % 5 {
+            let (after, commit) = match mix(seed * 100 + step) % 6 {
                 0 => model.pooled(seed + step),
+                2 => {
+                    let (after, commit) = model.switched(0, step % 2, seed + step);
+                    after.certified(commit, seed + step)
+                }
                 1 => model.switched(step % 9, 1 + step % 9, seed + step),
                 _ => model.switched(0, 1, seed + step),
             };
@@ -156,6 +160,12 @@ fn after_a_power_cut_at_any_write_what_was_committed_is_there_and_nothing_half()
         let happened = next.filter(|next| {
             snapshot.tip().id == next.tip().id
                 && snapshot.pending_count().unwrap() == next.pending.len() as u64
+                && snapshot
+                    .last_certificate()
+                    .unwrap()
+                    .map_or(0, |last| last.height)
+                    == next.final_height()
+                && snapshot.finality_log().unwrap() == next.log
         });
         check(&snapshot, &happened.unwrap_or(model));
     }

@@ -5,6 +5,7 @@
 mod check;
 mod crash;
 mod damage;
+mod finality;
 mod full;
 mod model;
 mod random;

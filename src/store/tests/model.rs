@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use crate::chain::block::{BlockId, Header, Nonce};
+use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::election::ElectionId;
 use crate::chain::memory::MemoryState;
 use crate::chain::network::Network;
 use crate::chain::rules::{TemplateLimits, apply_block, fill_template};
 use crate::chain::state::Delta;
 use crate::chain::testing::{self, START_MS};
-use crate::chain::transaction::{Transaction, TxId};
+use crate::chain::transaction::{Offence, Payload, Transaction, TxId};
 use crate::chain::verify::{Verified, Verifier};
 use crate::store::{Appended, Commit, NewBlock, Store, StoreConfig, Switch, encode_body};
 
@@ -21,10 +22,11 @@ pub(super) struct World {
     pub voters: Vec<u8>,
     pub invitations: Vec<u8>,
     pub elections: Vec<ElectionId>,
+    pub offences: Vec<Offence>,
 }
 
 pub(super) static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let network = testing::network();
+    let network = testing::finalising_network();
     let invitations: Vec<u8> = (1..=9).collect();
     let mut transactions = vec![
         testing::issue(&network, "club", &invitations[..5]),
@@ -53,6 +55,22 @@ pub(super) static WORLD: LazyLock<World> = LazyLock::new(|| {
             transactions.push(testing::vote(&network, *voter, id, &[voter % 3]));
         }
     }
+    transactions.extend([
+        testing::change(&network, 1, &[3, 4, 5, 6], &[1, 2, 3]),
+        testing::change(&network, 1, &[1, 5], &[2, 3, 4]),
+        testing::change(&network, 2, &[7], &[3, 4, 5]),
+        testing::change(&network, 2, &[8, 9], &[1, 5]),
+    ]);
+    let mut offences = Vec::new();
+    for finaliser in [1, 2, 5, 7] {
+        for round in 0..4 {
+            let evidence = testing::evidence(&network, finaliser, 1, round);
+            if let Payload::Equivocation { equivocation } = &evidence.payload {
+                offences.push(equivocation.offence());
+            }
+            transactions.push(evidence);
+        }
+    }
     let verifier = Verifier::new(network.clone(), [0; 32]);
     let transactions = verifier
         .verify(transactions)
@@ -65,6 +83,7 @@ pub(super) static WORLD: LazyLock<World> = LazyLock::new(|| {
         voters,
         invitations,
         elections,
+        offences,
     }
 });
 
@@ -99,6 +118,9 @@ impl Block {
 pub(super) struct Model {
     pub main: Vec<Arc<Block>>,
     pub pending: BTreeMap<TxId, Vec<u8>>,
+    /// Heights and certificates of the checkpoints.
+    pub checkpoints: Vec<(u64, CommitCertificate)>,
+    pub log: Vec<Vec<u8>>,
     nonce: u64,
 }
 
@@ -120,6 +142,8 @@ impl Model {
                 state: MemoryState::new(),
             })],
             pending: BTreeMap::new(),
+            checkpoints: Vec::new(),
+            log: Vec::new(),
             nonce: 0,
         }
     }
@@ -173,11 +197,39 @@ impl Model {
         })
     }
 
-    /// The commit that takes `back` blocks off the main chain and puts `count` new ones in their place, and the model
-    /// after it.
+    /// Height of the last checkpoint.
+    pub fn final_height(&self) -> u64 {
+        self.checkpoints.last().map_or(0, |(height, _)| *height)
+    }
+
+    /// Adds to the commit, and to the model after it, a checkpoint above the last one and something about the log.
+    pub fn certified(mut self, mut commit: Commit, seed: u64) -> (Self, Commit) {
+        let above = self.height() - self.final_height();
+        if above > 0 {
+            let height = self.final_height() + 1 + mix(seed) % above.div_ceil(2);
+            let number = self.checkpoints.len() as u64 + 1;
+            let block = self.main[height as usize].id;
+            let certificate = testing::certificate(&WORLD.network, 0, number, block, &[1, 2, 3]);
+            commit.certificates.push(certificate.clone());
+            self.checkpoints.push((height, certificate));
+        }
+        commit.finality_log_clear = mix(seed + 1).is_multiple_of(3);
+        if commit.finality_log_clear {
+            self.log.clear();
+        }
+        for number in 0..mix(seed + 2) % 4 {
+            let entry = vec![number as u8; (mix(seed + number) % 50) as usize];
+            self.log.push(entry.clone());
+            commit.finality_log.push(entry);
+        }
+        (self, commit)
+    }
+
+    /// The commit that takes `back` blocks off the main chain, but none that is final, and puts `count` new ones in their
+    /// place, and the model after it.
     pub fn switched(&self, back: u64, count: u64, seed: u64) -> (Self, Commit) {
         let mut after = self.clone();
-        let rewind_to = self.height().saturating_sub(back);
+        let rewind_to = self.height().saturating_sub(back).max(self.final_height());
         after.main.truncate(rewind_to as usize + 1);
         for number in 0..count {
             let parent = after.tip().clone();

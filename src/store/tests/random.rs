@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::check::check;
 use super::model::{Model, WORLD, small};
+use crate::chain::state::View as _;
 use crate::store::{Expect, MemoryDisk, Snapshot, Store, Validity};
 
 #[derive(Clone, Debug)]
@@ -12,6 +13,8 @@ enum Step {
     Switch { back: u64, count: u64, seed: u64 },
     /// The pool changes.
     Pool { seed: u64 },
+    /// A block becomes final, with the blocks that come in the same commit, and the log of the engine changes.
+    Certify { count: u64, seed: u64 },
     /// The process ends without a word and starts again.
     Crash,
     /// The process ends in order and starts again.
@@ -24,6 +27,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..14u64, 0..6u64, 0..1u64 << 60)
             .prop_map(|(back, count, seed)| Step::Switch { back, count, seed }),
         2 => (0..1u64 << 60).prop_map(|seed| Step::Pool { seed }),
+        1 => (0..2u64, 0..1u64 << 60).prop_map(|(count, seed)| Step::Certify { count, seed }),
         1 => Just(Step::Crash),
         1 => Just(Step::Close),
     ]
@@ -48,6 +52,12 @@ proptest! {
                 }
                 Step::Pool { seed } => {
                     let (after, commit) = model.pooled(seed);
+                    store.commit(commit).unwrap();
+                    model = after;
+                }
+                Step::Certify { count, seed } => {
+                    let (after, commit) = model.switched(0, count, seed);
+                    let (after, commit) = after.certified(commit, seed);
                     store.commit(commit).unwrap();
                     model = after;
                 }
@@ -82,6 +92,8 @@ fn a_deep_reorganisation_gives_back_what_it_takes_and_the_way_back_too() {
     assert!(store.snapshot().counts().votes > 20);
     assert!(store.snapshot().counts().elections == 2);
     assert!(store.snapshot().counts().voters > 20);
+    assert!(trunk.tip().state.set_changes().unwrap() == 2);
+    assert!(trunk.tip().state.conviction_count().unwrap() > 4);
 
     let (branch, commit) = trunk.switched(29, 40, 7);
     store.commit(commit).unwrap();

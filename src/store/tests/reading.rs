@@ -146,7 +146,6 @@ fn peers_bans_and_notes_are_kept_and_removed() {
     );
     assert_eq!(snapshot.bans().unwrap(), [pair(b"c", b"until")]);
     assert_eq!(snapshot.note("pins").unwrap(), Some(vec![7]));
-    assert_eq!(snapshot.certificate(1).unwrap(), None);
     store
         .commit(Commit {
             peers: vec![entry(b"b", None)],

@@ -27,7 +27,7 @@ struct Pool {
 
 /// Everything that may happen: voters, invitations and elections that overlap in all ways.
 static POOL: LazyLock<Pool> = LazyLock::new(|| {
-    let chain = Chain::new(network());
+    let chain = Chain::new(finalising_network());
     let network = &chain.network;
     let mut other_terms = terms();
     other_terms.title = text("Other");
@@ -51,6 +51,15 @@ static POOL: LazyLock<Pool> = LazyLock::new(|| {
         register_with(network, 3, 2),
         register(network, 4),
         register_with(network, 5, 4),
+        change(network, 1, &[3, 4, 5], &[1, 2, 3]),
+        change(network, 1, &[5], &[1, 2, 4]),
+        change(network, 2, &[6], &[3, 4, 5]),
+        change(network, 2, &[7], &[5]),
+        evidence(network, 1, 1, 0),
+        evidence(network, 1, 1, 1),
+        evidence(network, 5, 1, 0),
+        evidence(network, 6, 1, 0),
+        evidence(network, 6, 2, 0),
     ];
     for number in 1..=5 {
         for election in [first, second] {
@@ -68,7 +77,7 @@ static POOL: LazyLock<Pool> = LazyLock::new(|| {
 
 /// Per block: time since the one before in milliseconds, and what waits, by place in the pool.
 fn histories() -> impl Strategy<Value = Vec<(u64, Vec<usize>)>> {
-    let waiting = prop::collection::vec(0..34usize, 0..30);
+    let waiting = prop::collection::vec(0..43usize, 0..36);
     prop::collection::vec((1_000..4_000u64, waiting), 1..9)
 }
 
@@ -131,6 +140,22 @@ fn answers<V: View>(view: &V) -> Vec<String> {
     }
     view.for_each_election(&mut |record| answers.push(record.id.to_string()))
         .unwrap();
+    let network = &POOL.chain.network;
+    answers.push(format!("{:?}", view.latest_finaliser_set(network).unwrap()));
+    for set in 0..4 {
+        answers.push(format!("{:?}", view.set_change(set).unwrap()));
+    }
+    for number in 1..=7 {
+        let key = finaliser(number).public_key();
+        answers.push(view.was_finaliser(network, &key).unwrap().to_string());
+    }
+    let convictions = view.convictions(0, 99).unwrap();
+    assert_eq!(convictions.len() as u64, view.conviction_count().unwrap());
+    for (place, one) in convictions.iter().enumerate() {
+        assert_eq!(view.conviction(&one.offence).unwrap(), Some(one.position));
+        assert_eq!(view.convictions(place as u64, 1).unwrap(), [*one]);
+    }
+    answers.push(format!("{convictions:?}"));
     answers
 }
 
@@ -205,7 +230,7 @@ proptest! {
     }
 
     #[test]
-    fn of_two_with_a_common_key_the_second_is_refused_and_of_others_not_for_that(a in 0usize..34, b in 0usize..34, rest in prop::collection::vec(0..34usize, 0..40)) {
+    fn of_two_with_a_common_key_the_second_is_refused_and_of_others_not_for_that(a in 0usize..43, b in 0usize..43, rest in prop::collection::vec(0..43usize, 0..50)) {
         // A state in which much may happen at once: after a random history, while both polls are open.
         let network = &POOL.chain.network;
         let template = fill(&MemoryState::new(), network.genesis_header(), 1_000, &rest);
@@ -240,7 +265,9 @@ fn histories_do_something() {
         state.insert(template.delta.into_delta());
         tip = template.header;
     }
-    assert_eq!(everything.len(), 34);
+    assert_eq!(everything.len(), 43);
     assert!(mined.iter().all(|count| *count >= 1), "{mined:?}");
     assert!(tip.roll_size >= 3);
+    assert_eq!(state.set_changes().unwrap(), 2);
+    assert!(state.conviction_count().unwrap() >= 3);
 }

@@ -1,5 +1,7 @@
 //! Every reason that depends on the state, provoked.
 
+use crate::chain::checkpoint::ChangeError;
+use crate::chain::conflict::{ConflictKey, conflict_keys};
 use crate::chain::election::{ElectionId, Method};
 use crate::chain::invalid::{BallotRule, Invalid};
 use crate::chain::state::{InvitationUse, Position, View as _, VoterTag};
@@ -233,4 +235,105 @@ fn times_at_the_end_of_the_range_do_not_overflow() {
             .apply(20_000_000, vote(&network, 1, election, &[0]))
             .is_ok()
     );
+}
+
+/// Finalisers 1 to 4; then, in one block, 3 to 6 and then 5 and 6.
+fn finalising() -> Chain {
+    let mut chain = Chain::new(finalising_network());
+    let network = chain.network.clone();
+    chain.mine(
+        1_000,
+        vec![
+            change(&network, 1, &[3, 4, 5, 6], &[1, 2, 3]),
+            change(&network, 2, &[5, 6], &[3, 4, 6]),
+        ],
+    );
+    chain
+}
+
+#[test]
+fn sets_follow_one_another_by_more_than_two_thirds_of_the_one_before() {
+    let chain = finalising();
+    let network = &chain.network;
+    let latest = chain.state.latest_finaliser_set(network).unwrap();
+    assert_eq!(
+        (latest.number(), latest.members()),
+        (2, &finalisers(&[5, 6])[..])
+    );
+    let first = chain.state.finaliser_set(network, 1).unwrap().unwrap();
+    assert_eq!(first.members(), &finalisers(&[3, 4, 5, 6])[..]);
+    assert_eq!(chain.state.finaliser_set(network, 3).unwrap(), None);
+    let record = chain.state.set_change(2).unwrap().unwrap();
+    let (height, index) = (1, 1);
+    assert_eq!(record.position, Position { height, index });
+
+    let refused = |transaction| chain.apply(2_000, transaction).unwrap_err();
+    for number in [1, 2] {
+        assert_eq!(
+            refused(change(network, number, &[7], &[5, 6])),
+            Invalid::SetExists(number)
+        );
+    }
+    let early = refused(change(network, 4, &[7], &[5, 6]));
+    assert_eq!(early, Invalid::SetTooEarly { got: 4, next: 3 });
+    assert!(early.may_become_valid());
+    let (power, total) = (1, 2);
+    assert_eq!(
+        refused(change(network, 3, &[7], &[5])),
+        Invalid::NotApproved(ChangeError::Power { power, total })
+    );
+    assert_eq!(
+        refused(change(network, 3, &[7], &[3, 5, 6])),
+        Invalid::NotApproved(ChangeError::Stranger)
+    );
+    let third = change(network, 3, &[7], &[5, 6]);
+    assert_eq!(conflict_keys(&third), [ConflictKey::FinaliserSet(3)]);
+    let delta = chain.apply(2_000, third).unwrap();
+    assert_eq!(delta.set_changes[0].change.set, 3);
+}
+
+#[test]
+fn there_are_no_more_sets_than_a_receipt_can_follow() {
+    let mut chain = Chain::new(finalising_network());
+    let network = chain.network.clone();
+    for set in 1..=64 {
+        let approvers: &[u8] = if set == 1 { &[1, 2, 3] } else { &[1] };
+        chain.mine(set * 1_000, vec![change(&network, set, &[1], approvers)]);
+    }
+    assert_eq!(chain.state.set_changes().unwrap(), 64);
+}
+
+#[test]
+fn a_finaliser_of_any_set_is_convicted_once_of_each_thing() {
+    let mut chain = finalising();
+    let network = chain.network.clone();
+    let first = evidence(&network, 1, 3, 0);
+    chain.mine(
+        2_000,
+        vec![
+            first.clone(),
+            evidence(&network, 1, 3, 1),
+            evidence(&network, 6, 3, 0),
+        ],
+    );
+    let refused = |transaction| chain.apply(3_000, transaction).unwrap_err();
+    assert_eq!(refused(first.clone()), Invalid::AlreadyConvicted);
+    // Other blocks, the same vote cast twice.
+    let votes = [2, 3].map(|block| prevote(&network, 1, 3, 0, block));
+    let twin = crate::chain::sign::accuse(&network.id(), &votes[0], &votes[1]).unwrap();
+    assert_eq!(conflict_keys(&twin), conflict_keys(&first));
+    assert_eq!(refused(twin), Invalid::AlreadyConvicted);
+    assert_eq!(
+        refused(evidence(&network, 7, 3, 0)),
+        Invalid::NotAFinaliser(finaliser(7).public_key())
+    );
+    let convictions = chain.state.convictions(0, 9).unwrap();
+    let found: Vec<_> = convictions
+        .iter()
+        .map(|one| (one.offence.finaliser, one.offence.round, one.position.index))
+        .collect();
+    let key = |number| finaliser(number).public_key();
+    assert_eq!(found, [(key(1), 0, 0), (key(1), 1, 1), (key(6), 0, 2)]);
+    assert_eq!(chain.state.convictions(1, 1).unwrap(), convictions[1..2]);
+    assert!(chain.apply(3_000, evidence(&network, 1, 4, 0)).is_ok());
 }
