@@ -1,7 +1,7 @@
 //! Receipts: proof for a voter, offline, that a transaction is in the chain.
 
 use crate::chain::block::Header;
-use crate::chain::checkpoint::CommitCertificate;
+use crate::chain::checkpoint::{CommitCertificate, MAX_CHANGES};
 use crate::chain::genesis::NetworkId;
 use crate::chain::transaction::{FinaliserChange, Transaction};
 use crate::protocol::submit::Inclusion;
@@ -11,7 +11,7 @@ use crate::wire::{List, Message, array_struct};
 pub const MAX_RECEIPT_HEADERS: usize = 4_096;
 
 /// Most changes of finalisers that a receipt can carry.
-pub const MAX_RECEIPT_CHANGES: usize = 64;
+pub const MAX_RECEIPT_CHANGES: usize = MAX_CHANGES as usize;
 
 array_struct! {
     /// What a voter keeps.

@@ -1,11 +1,12 @@
 //! `sync/1`: how nodes compare and exchange chains and pools, and how clients fetch headers.
 
 use crate::chain::block::{BlockId, Header, Transactions};
-use crate::chain::checkpoint::CommitCertificate;
+use crate::chain::checkpoint::{CommitCertificate, MAX_CHANGES, SignedFinalityMessage};
 use crate::chain::genesis::Genesis;
 use crate::chain::state::RollEntry;
 use crate::chain::transaction::{FinaliserChange, Transaction, TxId};
 use crate::crypto::Hash;
+use crate::protocol::finality::MAX_MESSAGES;
 use crate::wire::{List, Message, array_struct, tagged_enum};
 
 /// Most headers in a reply.
@@ -87,6 +88,11 @@ tagged_enum! {
             /// Most bytes wanted.
             max_bytes: u64,
         },
+        /// Messages of the consensus about a checkpoint that is under way.
+        7 => FinalityMessages {
+            /// Number of the checkpoint.
+            checkpoint: u64,
+        },
     }
 }
 
@@ -116,8 +122,8 @@ tagged_enum! {
         3 => Certificates {
             /// In order of their numbers.
             certificates: List<CommitCertificate, 0, MAX_CERTIFICATES>,
-            /// The changes that made the sets of these certificates, in order; none for set 0.
-            changes: List<FinaliserChange, 0, MAX_CERTIFICATES>,
+            /// The changes that made sets 1 to that of the last certificate, in order; none for set 0.
+            changes: List<FinaliserChange, 0, { MAX_CHANGES as usize }>,
         },
         /// To `Roll`.
         4 => Roll {
@@ -140,6 +146,11 @@ tagged_enum! {
         7 => Busy {},
         /// The request cannot be served: an unknown block, a range outside the roll.
         8 => Unknown {},
+        /// To `FinalityMessages`: those that the replier holds.
+        9 => FinalityMessages {
+            /// In no particular order.
+            messages: List<SignedFinalityMessage, 0, MAX_MESSAGES>,
+        },
     }
 }
 

@@ -11,7 +11,7 @@ use super::snapshot::Snapshot;
 use super::tables::offence_key;
 use super::view::StateAt;
 use crate::chain::state::{Conviction, Position, SetChange};
-use crate::chain::transaction::Offence;
+use crate::chain::transaction::{FinaliserChange, Offence};
 
 fn lacking() -> StoreError {
     StoreError::Corrupt("what is known of the finalisers has a gap".to_owned())
@@ -46,6 +46,19 @@ impl Snapshot {
             )),
             None => Ok(None),
         }
+    }
+
+    /// The changes that made sets 1 to `set`, as far as the main chain holds them: what leads from the genesis to a
+    /// certificate's set.
+    pub fn finaliser_changes(&self, set: u64) -> Result<Vec<FinaliserChange>, StoreError> {
+        let mut changes = Vec::new();
+        for number in 1..=set {
+            let Some(record) = self.read_set_change(number)? else {
+                break;
+            };
+            changes.push(record.change.clone());
+        }
+        Ok(changes)
     }
 
     /// The conviction with this number, from 0 in chain order, which has to be there.

@@ -173,6 +173,10 @@ fn all() -> Vec<Golden> {
                 max_bytes: 65_536,
             },
         ),
+        (
+            "finality messages",
+            sync::Request::FinalityMessages { checkpoint: 1 },
+        ),
     ] {
         all.push(golden("sync-request", name, &request));
     }
@@ -217,6 +221,12 @@ fn all() -> Vec<Golden> {
         ),
         ("busy", sync::Reply::Busy {}),
         ("unknown", sync::Reply::Unknown {}),
+        (
+            "finality messages",
+            sync::Reply::FinalityMessages {
+                messages: list(finality_messages()),
+            },
+        ),
     ] {
         all.push(golden("sync-reply", name, &reply));
     }

@@ -6,9 +6,12 @@ use tracing::error;
 
 use super::Server;
 use crate::chain::block::{BlockId, Transactions};
+use crate::chain::checkpoint::MAX_CHANGES;
 use crate::chain::genesis::Genesis;
 use crate::chain::transaction::{Transaction, TxId};
-use crate::protocol::sync::{MAX_HEADERS, MAX_IDS, MAX_ROLL_ENTRIES, Reply, Request, Status};
+use crate::protocol::sync::{
+    MAX_CERTIFICATES, MAX_HEADERS, MAX_IDS, MAX_ROLL_ENTRIES, Reply, Request, Status,
+};
 use crate::store::{Snapshot, StoreError};
 use crate::wire::{self, List, Message};
 
@@ -47,11 +50,7 @@ impl Server {
                 }
             }
             Request::Bodies { blocks, max_bytes } => bodies(snapshot, blocks, *max_bytes)?,
-            // Nobody finalises in this release, so that there are none.
-            Request::Certificates { .. } => Reply::Certificates {
-                certificates: bounded(Vec::new()),
-                changes: bounded(Vec::new()),
-            },
+            Request::Certificates { from, max } => certificates(snapshot, *from, *max)?,
             Request::Roll { block, start, max } => {
                 let max = (*max).min(MAX_ROLL_ENTRIES as u64);
                 match snapshot.roll_range(block, *start, max)? {
@@ -68,6 +67,9 @@ impl Server {
             Request::Transactions { ids, max_bytes } => {
                 transactions(snapshot, ids, (*max_bytes).min(MAX_REPLY_BYTES))?
             }
+            Request::FinalityMessages { .. } => Reply::FinalityMessages {
+                messages: bounded(Vec::new()),
+            },
         })
     }
 }
@@ -87,6 +89,20 @@ fn bodies(snapshot: &Snapshot, blocks: &[BlockId], max_bytes: u64) -> Result<Rep
     }
     Ok(Reply::Bodies {
         bodies: bounded(bodies),
+    })
+}
+
+fn certificates(snapshot: &Snapshot, from: u64, max: u64) -> Result<Reply, StoreError> {
+    let max = usize::try_from(max).unwrap_or(usize::MAX);
+    let certificates: Vec<_> = snapshot
+        .certificates(from, max.min(MAX_CERTIFICATES))?
+        .into_iter()
+        .map(|checkpoint| checkpoint.certificate)
+        .collect();
+    let set = certificates.last().map_or(0, |last| last.set);
+    Ok(Reply::Certificates {
+        certificates: bounded(certificates),
+        changes: bounded(snapshot.finaliser_changes(set.min(MAX_CHANGES))?),
     })
 }
 
