@@ -7,6 +7,7 @@
 //! The audit says what is in the chain, who won, and what the result is worth. It finds the first thing that is wrong
 //! and names the block, the transaction and the rule; a chain with any error has no result.
 
+mod finality;
 mod ledger;
 mod pipeline;
 mod render;
@@ -18,13 +19,14 @@ mod tests;
 use std::io::Read;
 use std::sync::Arc;
 
-use crate::chain::block::Header;
+use crate::chain::block::{BlockId, Header};
+use crate::chain::checkpoint::{CertificateError, Checkpoints, CommitCertificate};
 use crate::chain::genesis::NetworkId;
 use crate::chain::invalid::{BlockInvalid, Failure, Invalid};
 use crate::chain::memory::MemoryState;
 use crate::chain::network::Network;
 use crate::chain::rules::{apply_block, check_header};
-use crate::chain::state::ViewError;
+use crate::chain::state::{View as _, ViewError};
 use crate::chain::verify::{Verified, Verifier};
 use crate::crypto::{RandomError, random_bytes};
 use crate::export::{ChainBlock, ChainReader, ExportError};
@@ -36,7 +38,8 @@ use pipeline::CheckedBlock;
 
 pub use render::render;
 pub use report::{
-    AdmissionKind, BatchReport, BlockReport, ElectionReport, OptionReport, Registrations, Report,
+    AdmissionKind, BatchReport, BlockReport, CheckpointReport, ConvictionReport, ElectionReport,
+    FinaliserReport, FinalityReport, OptionReport, Registrations, Report, SetReport,
 };
 
 /// Why a chain does not pass.
@@ -74,11 +77,13 @@ pub enum AuditError {
         /// The rule.
         reason: Invalid,
     },
-    /// A certificate, which this release cannot check.
-    #[error("block {height}: this release of votenode cannot check certificates of finality")]
+    /// A certificate does not make its block final.
+    #[error("block {height}: {error}")]
     Certificate {
-        /// Height of the block that it is for.
+        /// Height of the block that it stands behind.
         height: u64,
+        /// Why not.
+        error: CertificateError,
     },
     /// An election cannot be counted.
     #[error("election {election}: {error}")]
@@ -97,7 +102,7 @@ pub enum AuditError {
 }
 
 impl AuditError {
-    /// A name for programs: `file`, `store`, `network`, the rule that a block breaks, or `transaction`.
+    /// A name for programs: `file`, `store`, `network`, the rule that a block breaks, `transaction` or `certificate`.
     pub fn rule(&self) -> &'static str {
         match self {
             Self::File(_) => "file",
@@ -165,6 +170,7 @@ struct Chain<'a> {
     network: &'a Network,
     tip: Header,
     state: MemoryState,
+    checkpoints: Checkpoints,
     ledger: Ledger,
     progress: Progress,
 }
@@ -175,7 +181,8 @@ impl<'a> Chain<'a> {
             network,
             tip: network.genesis_header().clone(),
             state: MemoryState::new(),
-            ledger: Ledger::default(),
+            checkpoints: Checkpoints::new(network),
+            ledger: Ledger::new(network),
             progress: Progress {
                 timestamp_ms: network.timestamp_ms,
                 ..Progress::default()
@@ -212,9 +219,6 @@ impl<'a> Chain<'a> {
                 Failure::Invalid(reason) => AuditError::Block { height, reason },
                 Failure::State(error) => AuditError::State(error),
             })?;
-        if block.certificate.is_some() {
-            return Err(AuditError::Certificate { height });
-        }
         self.state.insert(delta.clone());
         self.ledger.block(
             self.network,
@@ -230,6 +234,26 @@ impl<'a> Chain<'a> {
             timestamp_ms: header.timestamp_ms,
         };
         self.tip = header;
+        match block.certificate {
+            Some(certificate) => self.certify(id, &certificate),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks what makes the last block final.
+    fn certify(
+        &mut self,
+        block: BlockId,
+        certificate: &CommitCertificate,
+    ) -> Result<(), AuditError> {
+        let height = self.tip.height;
+        self.checkpoints
+            .check(&self.network.id(), certificate, &block)
+            .map_err(|error| AuditError::Certificate { height, error })?;
+        let set = self.state.latest_finaliser_set(self.network)?;
+        self.checkpoints.advance(set);
+        self.ledger
+            .certificate(certificate, &self.tip, self.checkpoints.set().number());
         Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! Chain files: everything an auditor needs, in one file.
 //!
 //! [`crate::protocol::export`] defines the format: a magic line, then length-prefixed records: the genesis, every block
-//! from height 1 on in chain order, and the end, which names the last block. This module streams it, one record in
+//! from height 1 on in chain order, each with its certificate behind it if it has one, and the end, which names the last
+//! block. This module streams it, one record in
 //! memory at a time. The reader checks that the records are what the format wants, where it wants them, and that each
 //! block names the one before it; whether they are valid is for [`crate::audit`] to find out.
 
@@ -59,6 +60,12 @@ impl<W: Write> ChainWriter<W> {
 
     /// Writes what makes the last block final.
     pub fn certificate(&mut self, certificate: CommitCertificate) -> io::Result<()> {
+        if certificate.block != self.tip {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("a certificate of another block than block {}", self.height),
+            ));
+        }
         self.record(&Record::Certificate { certificate })
     }
 

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::AuditError;
+use super::finality::Finality;
 use super::report::{
     AdmissionKind, BatchReport, BlockReport, ElectionReport, OptionReport, Registrations, Report,
 };
 use crate::chain::block::{BlockId, Header};
+use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::election::ElectionId;
 use crate::chain::genesis::{OPEN_GROUP, OpenAdmission};
 use crate::chain::memory::MemoryState;
@@ -20,7 +22,6 @@ use crate::genesis::is_lan;
 use crate::protocol::submit::ElectionPhase;
 use crate::tally::Counter;
 
-#[derive(Default)]
 pub(super) struct Ledger {
     transactions: u64,
     registrations: BTreeMap<(String, AdmissionKind), u64>,
@@ -28,9 +29,22 @@ pub(super) struct Ledger {
     /// Elections without a closing block, by the time from which a block closes them.
     closing: BTreeMap<(u64, ElectionId), ()>,
     closed: BTreeMap<ElectionId, BlockReport>,
+    /// None where nobody finalises.
+    finality: Option<Finality>,
 }
 
 impl Ledger {
+    pub fn new(network: &Network) -> Self {
+        Self {
+            transactions: 0,
+            registrations: BTreeMap::new(),
+            batches: BTreeMap::new(),
+            closing: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            finality: Finality::new(network),
+        }
+    }
+
     /// Notes a valid block; `state` is the one after it.
     pub fn block(
         &mut self,
@@ -111,13 +125,26 @@ impl Ledger {
             height: header.height,
             timestamp_ms: header.timestamp_ms,
         };
+        let mut closed = Vec::new();
         while let Some(first) = self.closing.first_entry() {
             if first.key().0 > header.timestamp_ms {
                 break;
             }
-            self.closed.insert(first.remove_entry().0.1, block);
+            let election = first.remove_entry().0.1;
+            self.closed.insert(election, block);
+            closed.push(election);
+        }
+        if let Some(finality) = &mut self.finality {
+            finality.block(header, delta, closed);
         }
         Ok(())
+    }
+
+    /// Notes what made the last block final; `set` decides the next checkpoint.
+    pub fn certificate(&mut self, certificate: &CommitCertificate, header: &Header, set: u64) {
+        if let Some(finality) = &mut self.finality {
+            finality.certificate(certificate, header, set);
+        }
     }
 
     /// Counts every election and puts everything together.
@@ -144,6 +171,7 @@ impl Ledger {
             transactions: self.transactions,
             voters: tip.roll_size,
             warnings: self.warnings(network, &elections),
+            finality: self.finality.map(Finality::report),
             registrations: self
                 .registrations
                 .into_iter()
@@ -173,7 +201,12 @@ impl Ledger {
         state.for_each_vote(&record.id, &mut |_, vote| counter.add(&vote.choices))?;
         let tally = counter.finish();
         let closing_block = self.closed.get(&record.id).copied();
+        let final_by_checkpoint = self
+            .finality
+            .as_ref()
+            .and_then(|finality| finality.final_by(&record.id));
         let phase = match closing_block {
+            Some(_) if final_by_checkpoint.is_some() => ElectionPhase::Final,
             Some(_) => ElectionPhase::Provisional,
             None if tip.timestamp_ms < terms.opens_at_ms => ElectionPhase::Scheduled,
             None if tip.timestamp_ms < terms.closes_at_ms => ElectionPhase::Open,
@@ -221,6 +254,7 @@ impl Ledger {
             phase,
             closing_block,
             depth: closing_block.map(|block| tip.height - block.height),
+            final_by_checkpoint,
             eligible: state.count_voters(&terms.groups, terms.roll_closes_at_ms)?,
             votes: tally.votes,
             blank: tally.blank,
@@ -248,15 +282,14 @@ impl Ledger {
                 ));
             }
         }
-        if !elections.is_empty() {
-            warnings.push(if !network.finalisers.is_empty() {
-                "No certificate of the finalisers is in this chain: every result is provisional."
-                    .to_owned()
-            } else {
+        match &self.finality {
+            None if !elections.is_empty() => warnings.push(
                 "Nobody finalises in this network: every result is provisional, and whoever spends more work can \
                  replace the chain."
-                    .to_owned()
-            });
+                    .to_owned(),
+            ),
+            Some(finality) => finality.warn(elections, &mut warnings),
+            None => {}
         }
         warnings
     }

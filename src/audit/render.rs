@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::report::{AdmissionKind, ElectionReport, Report};
+use super::report::{AdmissionKind, ElectionReport, FinalityReport, Report};
 use crate::protocol::submit::ElectionPhase;
 
 /// The report as text for people, with a line feed at its end.
@@ -30,6 +30,9 @@ pub fn render(report: &Report) -> String {
     );
     registrations(&mut page, report);
     invitations(&mut page, report);
+    if let Some(finality) = &report.finality {
+        self::finality(&mut page, finality);
+    }
     for election in &report.elections {
         page.push('\n');
         self::election(&mut page, election);
@@ -98,6 +101,80 @@ fn invitations(page: &mut String, report: &Report) {
     table(page, std::iter::once(head).chain(rows));
 }
 
+fn finality(page: &mut String, finality: &FinalityReport) {
+    page.push_str("\nFinality\n");
+    let last = finality.last_checkpoint.map_or("none".to_owned(), |last| {
+        format!(
+            "{}, block {}, {}",
+            last.checkpoint,
+            last.block.height,
+            time(last.block.timestamp_ms)
+        )
+    });
+    table(
+        page,
+        [
+            vec![Cell::left("last checkpoint"), Cell::left(last)],
+            vec![
+                Cell::left("convictions"),
+                Cell::left(finality.convictions.len()),
+            ],
+        ],
+    );
+    for set in &finality.sets {
+        let made = match set.set {
+            0 => "of the genesis".to_owned(),
+            _ => format!(
+                "made by block {}, {}",
+                set.made_by.height,
+                time(set.made_by.timestamp_ms)
+            ),
+        };
+        let decides = match set.first_checkpoint {
+            Some(first) => format!("decides from checkpoint {first} on"),
+            None => "has decided nothing".to_owned(),
+        };
+        let _ = writeln!(page, "\nFinalisers, set {}, {made}, {decides}", set.set);
+        let head = vec![
+            Cell::left("finaliser"),
+            Cell::right("power"),
+            Cell::left("key"),
+        ];
+        let rows = set.finalisers.iter().map(|finaliser| {
+            vec![
+                Cell::left(&finaliser.name),
+                Cell::right(finaliser.power),
+                Cell::left(finaliser.key),
+            ]
+        });
+        table(page, std::iter::once(head).chain(rows));
+    }
+    if finality.convictions.is_empty() {
+        return;
+    }
+    page.push_str("\nConvicted of signing two messages where there may be one\n");
+    let head = [
+        "finaliser",
+        "message",
+        "checkpoint",
+        "round",
+        "in block",
+        "key",
+    ];
+    let rows = finality.convictions.iter().map(|conviction| {
+        vec![
+            Cell::left(&conviction.name),
+            Cell::left(conviction.message),
+            Cell::right(conviction.checkpoint),
+            Cell::right(conviction.round),
+            Cell::right(conviction.height),
+            Cell::left(conviction.finaliser),
+        ]
+    });
+    let head = head.map(Cell::left).into();
+    table(page, std::iter::once(head).chain(rows));
+}
+
 fn election(page: &mut String, election: &ElectionReport) {
     let _ = writeln!(page, "{}", election.title);
     let seats = match election.seats {
@@ -105,6 +182,10 @@ fn election(page: &mut String, election: &ElectionReport) {
         seats => format!("{seats} seats"),
     };
     let state = match (election.phase, election.closing_block, election.depth) {
+        (_, Some(block), _) if let Some(checkpoint) = election.final_by_checkpoint => format!(
+            "final: closed by block {}, made final by checkpoint {checkpoint}",
+            block.height
+        ),
         (phase, Some(block), Some(depth)) => format!(
             "{}: closed by block {}, {} on top",
             phase_name(phase),

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::chain::block::BlockId;
 use crate::chain::election::ElectionId;
 use crate::chain::genesis::NetworkId;
+use crate::crypto::PublicKey;
 use crate::protocol::submit::ElectionPhase;
 
 /// A chain that passed. Times are Unix milliseconds, ids hexadecimal.
@@ -26,6 +27,8 @@ pub struct Report {
     pub invitations: Vec<BatchReport>,
     /// Every election, in chain order.
     pub elections: Vec<ElectionReport>,
+    /// What the finalisers did; none where nobody finalises.
+    pub finality: Option<FinalityReport>,
     /// What the results are worth, in sentences.
     pub warnings: Vec<String>,
 }
@@ -118,6 +121,8 @@ pub struct ElectionReport {
     pub closing_block: Option<BlockReport>,
     /// Blocks on top of that.
     pub depth: Option<u64>,
+    /// The checkpoint that made the closing block final.
+    pub final_by_checkpoint: Option<u64>,
     /// Voters who were registered in time, or are so far.
     pub eligible: u64,
     /// Valid votes, blanks included.
@@ -143,4 +148,71 @@ pub struct OptionReport {
     pub total: u64,
     /// Its place among the winners, from 1.
     pub seat: Option<u64>,
+}
+
+/// What the finalisers of a network did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FinalityReport {
+    /// Their sets, in order of the numbers; set 0 is that of the genesis.
+    pub sets: Vec<SetReport>,
+    /// Checkpoints that they decided.
+    pub checkpoints: u64,
+    /// The last of them.
+    pub last_checkpoint: Option<CheckpointReport>,
+    /// Who of them was convicted, in chain order.
+    pub convictions: Vec<ConvictionReport>,
+}
+
+/// A set of finalisers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SetReport {
+    /// Its number.
+    pub set: u64,
+    /// The block that holds the change that made it; the genesis block of set 0.
+    pub made_by: BlockReport,
+    /// The first checkpoint that it decides; none if there is none yet, or the next set came first.
+    pub first_checkpoint: Option<u64>,
+    /// Its members.
+    pub finalisers: Vec<FinaliserReport>,
+}
+
+/// A member of a set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FinaliserReport {
+    /// The name.
+    pub name: String,
+    /// The key.
+    pub key: PublicKey,
+    /// The voting power.
+    pub power: u64,
+}
+
+/// A checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckpointReport {
+    /// Its number.
+    pub checkpoint: u64,
+    /// The set that decided it.
+    pub set: u64,
+    /// Its block.
+    pub block: BlockReport,
+}
+
+/// A finaliser who signed two messages where there may be one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConvictionReport {
+    /// The finaliser's name in the latest set that has the key.
+    pub name: String,
+    /// The finaliser's key.
+    pub finaliser: PublicKey,
+    /// `proposal`, `prevote` or `precommit`.
+    pub message: &'static str,
+    /// The checkpoint that the messages are about.
+    pub checkpoint: u64,
+    /// The round of the consensus.
+    pub round: u64,
+    /// Height of the block that holds the evidence.
+    pub height: u64,
+    /// Index of the evidence in its block.
+    pub index: u32,
 }

@@ -4,6 +4,8 @@
 //! set of finalisers; a change that more than two thirds of its power sign makes the next. A certificate can be checked
 //! with nothing but the genesis and the changes since.
 
+mod follow;
+
 use std::collections::BTreeSet;
 
 use crate::chain::block::BlockId;
@@ -12,6 +14,8 @@ use crate::chain::network::Network;
 use crate::chain::transaction::{Approval, FinaliserChange, FinalityMessage};
 use crate::crypto::{Context, Hash, PublicKey, Signature, SigningKey, signing_digest};
 use crate::wire::{Blob, List, Message, array_struct};
+
+pub use follow::Checkpoints;
 
 /// Most changes of the finalisers in a network's life: as many as a receipt can carry, so that whoever holds nothing but
 /// the genesis can always follow them.
@@ -113,6 +117,17 @@ pub struct FinaliserSet {
 /// Why a certificate proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
+    /// It is not the next one.
+    #[error("the certificate is of checkpoint {claimed}, and the next is checkpoint {expected}")]
+    Number {
+        /// The number in the certificate.
+        claimed: u64,
+        /// One more than the last one's.
+        expected: u64,
+    },
+    /// It is for another block.
+    #[error("the certificate is for another block")]
+    Block,
     /// It names another set of finalisers.
     #[error("the certificate is by set {claimed} of finalisers, and set {expected} is in force")]
     OtherSet {

@@ -105,7 +105,11 @@ pub fn export(settings: &Settings, arguments: &ExportArguments) -> Result<(), Fa
             let mut file = ChainFile::create(path, network.genesis(), network.genesis_block())
                 .map_err(failed)?;
             for block in stored_blocks(snapshot) {
-                file.block(block?.block).map_err(failed)?;
+                let block = block?;
+                file.block(block.block).map_err(failed)?;
+                if let Some(certificate) = block.certificate {
+                    file.certificate(certificate).map_err(failed)?;
+                }
                 bar.inc(1);
             }
             bar.finish_and_clear();
@@ -166,6 +170,7 @@ pub fn import(settings: &Settings, arguments: &ImportArguments) -> Result<(), Fa
         known,
         blocks,
         transactions,
+        certificates,
     } = imported.map_err(|error| import_failure(path, error))?;
     print_either(
         arguments.json,
@@ -175,11 +180,17 @@ pub fn import(settings: &Settings, arguments: &ImportArguments) -> Result<(), Fa
             "blocks_imported": blocks,
             "blocks_known": known,
             "transactions": transactions,
+            "certificates_imported": certificates,
             "height": height,
         }),
         &format!(
-            "Imported {blocks} blocks with {transactions} transactions; {known} were there already. The chain has \
-             {height} blocks.\n"
+            "Imported {blocks} blocks with {transactions} transactions{}; {known} were there already. The chain has \
+             {height} blocks.\n",
+            match certificates {
+                0 => String::new(),
+                1 => " and 1 certificate".to_owned(),
+                many => format!(" and {many} certificates"),
+            }
         ),
     )
 }
@@ -189,7 +200,9 @@ fn import_failure(path: &Path, error: ImportError) -> Failure {
         ImportError::File(error) => return bad_file(path, error),
         ImportError::Store(error) => return error.into(),
         ImportError::WrongNetwork { .. } => Exit::WrongNetwork,
-        ImportError::Block { .. } | ImportError::Transaction { .. } => Exit::AuditFailed,
+        ImportError::Block { .. }
+        | ImportError::Transaction { .. }
+        | ImportError::Certificate { .. } => Exit::AuditFailed,
         ImportError::Departs { .. } => Exit::Refused,
         ImportError::State(_) | ImportError::Random(_) => Exit::Failed,
     };

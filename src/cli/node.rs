@@ -291,7 +291,11 @@ fn exporter(network: Arc<Network>, reader: Reader) -> Exporter {
     Arc::new(move |output| {
         let mut writer = ChainWriter::new(output, network.genesis(), network.genesis_block())?;
         for block in stored_blocks(reader.snapshot()) {
-            writer.block(block.map_err(io::Error::other)?.block)?;
+            let block = block.map_err(io::Error::other)?;
+            writer.block(block.block)?;
+            if let Some(certificate) = block.certificate {
+                writer.certificate(certificate)?;
+            }
         }
         writer.finish().map(drop)
     })
