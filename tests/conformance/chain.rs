@@ -1,11 +1,13 @@
 //! `chain.votechain` with its expected audit, and the chains that `chains.json` breaks.
 
 mod broken;
+pub mod finality;
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use votenode::chain::block::{Block, BlockId, Header, Nonce};
+use votenode::chain::checkpoint::{Checkpoints, CommitCertificate};
 use votenode::chain::election::{Election, ElectionId, Secrecy, Terms};
 use votenode::chain::genesis::Genesis;
 use votenode::chain::invalid::{BlockInvalid, Failure};
@@ -46,7 +48,11 @@ struct Chain {
 
 impl Chain {
     fn new() -> Self {
-        let network = Network::new(samples::genesis()).unwrap();
+        Self::of(samples::genesis())
+    }
+
+    fn of(genesis: Genesis) -> Self {
+        let network = Network::new(genesis).unwrap();
         Self {
             headers: vec![network.genesis_header().clone()],
             state: MemoryState::new(),
@@ -257,16 +263,30 @@ fn end(header: &Header) -> Record {
 
 /// A file of these blocks, however they hang together.
 fn file(genesis: Genesis, blocks: &[Block]) -> Vec<u8> {
+    certified_file(genesis, blocks, &[])
+}
+
+/// A file of these blocks with certificates behind those of the heights given.
+fn certified_file(
+    genesis: Genesis,
+    blocks: &[Block],
+    certificates: &[(usize, CommitCertificate)],
+) -> Vec<u8> {
     let network = Network::new(genesis.clone()).unwrap();
     let tip = blocks
         .last()
         .map_or(network.genesis_header(), |block| &block.header);
     let mut bytes = MAGIC.to_vec();
     bytes.extend(frame(&Record::Genesis { genesis }));
-    for block in blocks {
+    for (height, block) in (1..).zip(blocks) {
         bytes.extend(frame(&Record::Block {
             block: block.clone(),
         }));
+        for (_, certificate) in certificates.iter().filter(|(at, _)| *at == height) {
+            bytes.extend(frame(&Record::Certificate {
+                certificate: certificate.clone(),
+            }));
+        }
     }
     bytes.extend(frame(&end(tip)));
     bytes
@@ -282,6 +302,7 @@ fn replay(bytes: &[u8]) -> Result<BlockId, Fault> {
     let network = reader.network().clone();
     let verifier = Verifier::new(Arc::new(network.clone()), [0; 32]);
     let (mut state, mut parent) = (MemoryState::new(), network.genesis_header().clone());
+    let mut checkpoints = Checkpoints::new(&network);
     let in_block = |broken: BlockInvalid| match &broken {
         BlockInvalid::Transaction { index, reason } => {
             (broken.name(), Some((u64::from(*index), reason.name())))
@@ -289,7 +310,7 @@ fn replay(bytes: &[u8]) -> Result<BlockId, Fault> {
         _ => (broken.name(), None),
     };
     for item in &mut reader {
-        let ChainBlock { block, .. } = item.map_err(file)?;
+        let ChainBlock { block, certificate } = item.map_err(file)?;
         check_header(&network, &parent, &block.header).map_err(in_block)?;
         let verdicts = verifier.verify(block.transactions.into_vec());
         let mut transactions = Vec::new();
@@ -303,6 +324,12 @@ fn replay(bytes: &[u8]) -> Result<BlockId, Fault> {
             Err(Failure::State(error)) => panic!("{error}"),
         }
         parent = block.header;
+        if let Some(certificate) = certificate {
+            checkpoints
+                .check(&network.id(), &certificate, &parent.id())
+                .map_err(|_| ("certificate", None))?;
+            checkpoints.advance(state.latest_finaliser_set(&network).unwrap());
+        }
     }
     Ok(parent.id())
 }
@@ -313,6 +340,7 @@ fn expected(chain: &Chain) -> Value {
         "network": hex(chain.network.id()),
         "height": 8,
         "tip": hex(chain.tip().id()),
+        "finality": null,
         "registrations": 8,
         "groups": { "members": 2, "open": 6 },
         "invitations": [{ "group": "members", "height": 1, "index": 0, "issued": 4, "used": 2, "revoked": 1 }],
@@ -322,6 +350,7 @@ fn expected(chain: &Chain) -> Value {
                 "title": "Colour of the boathouse",
                 "phase": "provisional",
                 "closing_height": 6,
+                "final_by_checkpoint": null,
                 // Not voter 7, who registered in a block after the roll had closed.
                 "eligible": 6,
                 "votes": 5,
@@ -334,6 +363,7 @@ fn expected(chain: &Chain) -> Value {
                 "title": "Committee",
                 "phase": "provisional",
                 "closing_height": 6,
+                "final_by_checkpoint": null,
                 "eligible": 6,
                 "votes": 4,
                 "blank": 1,
@@ -345,6 +375,7 @@ fn expected(chain: &Chain) -> Value {
                 "title": "Treasurer",
                 "phase": "open",
                 "closing_height": null,
+                "final_by_checkpoint": null,
                 "eligible": 2,
                 "votes": 1,
                 "blank": 0,

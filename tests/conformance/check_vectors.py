@@ -152,7 +152,7 @@ FILES = {
 
 def run(directory):
     """Checks every file and prints a JSON report; 0 if this program agrees with all of it."""
-    unknown = {path.name for path in directory.glob("*.json")} - FILES.keys() - {"chain.json"}
+    unknown = {path.name for path in directory.glob("*.json")} - FILES.keys() - {"chain.json", "finality.json"}
     checks, disagreements = {}, [f"{name}: nothing here knows this file" for name in sorted(unknown)]
     for name, check in FILES.items():
         try:
@@ -164,9 +164,10 @@ def run(directory):
         disagreements += [f"{name}: {vector.get('name', json.dumps(vector)[:200])}" for vector in wrong]
         if not results:
             disagreements.append(f"{name}: no vectors")
-    report = audit((directory / "chain.votechain").read_bytes()).report()
-    expected = json.loads((directory / "chain.json").read_text())
-    checks["chain.json"] = len(expected)
-    disagreements += [f"chain.json: {key}" for key in expected if report.get(key) != expected[key]]
+    for name in ("chain", "finality"):
+        report = audit((directory / f"{name}.votechain").read_bytes()).report()
+        expected = json.loads((directory / f"{name}.json").read_text())
+        checks[f"{name}.json"] = len(expected)
+        disagreements += [f"{name}.json: {key}" for key in expected if report.get(key) != expected[key]]
     print(json.dumps({"ok": not disagreements, "checks": checks, "disagreements": disagreements}, indent=2))
     return 1 if disagreements else 0

@@ -75,20 +75,26 @@ class Genesis:
         self.id = digest("network id", encode(value))
         self.stamp_bits = admission[1] if admission[0] else None
         self.organisers = {key: permissions for key, permissions, _ in organisers}
-        power = [power for _, power, _ in finalisers]
+        self.finalisers = finalisers
         require(
             version == 1 and 100 <= self.block_time <= 3_600_000 and any(self.target) and self.grace <= 86_400_000
             and 1 <= self.confirmations <= 1000 and 65_536 <= self.max_bytes <= 4_194_304
             and 1 <= self.max_transactions <= 8192 and (self.stamp_bits or 0) <= 32 and vote_bits <= 32
             and self.elections_by <= 1 and all(1 <= p <= 3 for p in self.organisers.values())
             and len(self.organisers) == len(organisers) and not any(map(curves.key_flaw, self.organisers))
-            and len({key for key, *_ in finalisers}) == len(finalisers)
-            and all(not curves.key_flaw(key) and curves.is_torsion_free(key) for key, *_ in finalisers)
-            and all(1 <= p <= 10**9 for p in power) and sum(power) <= 64 * 10**9, "genesis")
+            and is_set(finalisers), "genesis")
 
     def header(self):
         return [1, self.id, 0, bytes(32), merkle_root("transaction tree", []), 0, merkle_root("roll tree", []),
                 self.timestamp, bytes(32), bytes(8)]
+
+
+def is_set(finalisers):
+    """Whether these can be a set of finalisers."""
+    power = [power for _, power, _ in finalisers]
+    return (len({key for key, *_ in finalisers}) == len(finalisers)
+            and all(not curves.key_flaw(key) and curves.is_torsion_free(key) for key, *_ in finalisers)
+            and all(1 <= p <= 10**9 for p in power) and sum(power) <= 64 * 10**9)
 
 
 # --- Transactions by themselves (README 8) ----------------------------------------------------------------------------
@@ -98,8 +104,9 @@ def check_transaction(genesis, transaction):
     """The rules that need no state, in the order that decides which is named."""
     tag, (kind, *body) = transaction
     require(tag == genesis.id[:4], "wrong_network")
-    require(kind < 5, "unsupported")
-    [check_registration, check_batch, check_revoke, check_election, check_vote][kind](genesis, body[0])
+    require(kind != 5, "unsupported")
+    [check_registration, check_batch, check_revoke, check_election, check_vote, None, check_change,
+     check_evidence][kind](genesis, body[0])
 
 
 def check_registration(genesis, registration):
@@ -162,6 +169,35 @@ def check_vote(genesis, vote):
     require(signed(genesis.id, "vote", credential[1], [election, ballot], credential[2]), "bad_signature")
 
 
+def is_sorted(signatures):
+    return all(a < b for (a, _), (b, _) in zip(signatures, signatures[1:]))
+
+
+def check_change(genesis, change):
+    number, finalisers, approvals = change
+    require(genesis.finalisers, "no_finalisers")
+    require(1 <= number <= 64 and is_sorted(approvals) and is_set(finalisers), "malformed_change")
+    fits = (signed(genesis.id, "finaliser change", key, [number, finalisers], sig) for key, sig in approvals)
+    require(all(fits), "bad_signature")
+
+
+def is_message(message):
+    kind, checkpoint, round_, lock, value = message
+    fits = len(value) == 32 and lock <= round_ if kind == 0 else len(value) in (0, 32) and lock == 0
+    return kind <= 2 and checkpoint >= 1 and fits
+
+
+def check_evidence(genesis, evidence):
+    finaliser, first, first_signature, second, second_signature = evidence
+    require(genesis.finalisers, "no_finalisers")
+    shows = is_message(first) and is_message(second) and first[:3] == second[:3] and encode(first) < encode(second)
+    require(shows, "malformed_evidence")
+    name = "finality proposal" if first[0] == 0 else "finality vote"
+    fits = [signed(genesis.id, name, finaliser, *pair)
+            for pair in ((first, first_signature), (second, second_signature))]
+    require(all(fits), "bad_signature")
+
+
 # --- The chain (README 8 to 11) ---------------------------------------------------------------------------------------
 
 
@@ -171,6 +207,10 @@ class Chain:
     def __init__(self, genesis):
         self.genesis, self.tip = genesis, genesis.header()
         self.roll, self.voters, self.invitations, self.batches, self.elections, self.times = [], {}, {}, [], {}, []
+        # The sets with the heights of their changes; which is in force, and each set's first checkpoint; the heights of
+        # the checkpoints; convictions with their places.
+        self.sets, self.in_force, self.first = [(genesis.finalisers, 0)], 0, {0: 1}
+        self.checkpoints, self.convictions = [], {}
 
     def tip_id(self):
         return digest("block id", encode(self.tip))
@@ -194,7 +234,8 @@ class Chain:
         ids = [digest("transaction id", encode(transaction)) for transaction in transactions]
         require(root == merkle_root("transaction tree", ids), "transaction_root")
         for index, (_, (kind, body)) in enumerate(transactions):
-            apply = [self.register, self.issue, self.revoke, self.open, self.vote][kind]
+            apply = [self.register, self.issue, self.revoke, self.open, self.vote, None, self.change,
+                     self.convict][kind]
             self.at_index(index, lambda: apply(body, timestamp, (height, index)))
         require(roll_size == len(self.roll) and roll_root == merkle_root("roll tree", self.roll), "roll")
         self.tip = header
@@ -255,6 +296,51 @@ class Chain:
         require(voter not in votes, "already_voted")
         votes[voter] = choices
 
+    def change(self, change, _, place):
+        number, finalisers, approvals = change
+        require(number >= len(self.sets), "set_exists")
+        require(number == len(self.sets), "set_too_early")
+        require(decides(self.sets[-1][0], approvals), "not_approved")
+        self.sets.append((finalisers, place[0]))
+
+    def convict(self, evidence, _, place):
+        finaliser, first = evidence[:2]
+        require(any(finaliser == key for members, _ in self.sets for key, *_ in members), "not_a_finaliser")
+        offence = (finaliser, *first[:3])
+        require(offence not in self.convictions, "already_convicted")
+        self.convictions[offence] = place
+
+    def certify(self, certificate):
+        """Takes the certificate of the last block (README 18)."""
+        number, checkpoint, round_, block, precommits = certificate
+        require(self.genesis.finalisers and block == self.tip_id(), "file")
+        message = [2, checkpoint, round_, 0, block]
+        require(
+            checkpoint == len(self.checkpoints) + 1 and number == self.in_force and is_sorted(precommits)
+            and decides(self.sets[number][0], precommits)
+            and all(signed(self.genesis.id, "finality vote", key, message, sig) for key, sig in precommits),
+            "certificate")
+        self.checkpoints.append(self.tip[2])
+        self.in_force = len(self.sets) - 1
+        self.first.setdefault(self.in_force, checkpoint + 1)
+
+    def finality(self):
+        if not self.genesis.finalisers:
+            return None
+        kinds = ["proposal", "prevote", "precommit"]
+        return {
+            "sets": [
+                {"set": number, "height": height, "first_checkpoint": self.first.get(number), "finalisers": [
+                    {"name": name, "key": key.hex(), "power": power} for key, power, name in members]}
+                for number, (members, height) in enumerate(self.sets)],
+            "checkpoints": len(self.checkpoints),
+            "last_height": self.checkpoints[-1] if self.checkpoints else None,
+            "convictions": [
+                {"finaliser": key.hex(), "message": kinds[kind], "checkpoint": checkpoint, "round": round_,
+                 "height": height, "index": index}
+                for (key, kind, checkpoint, round_), (height, index) in self.convictions.items()],
+        }
+
     def report(self):
         groups = Counter(group for group, _ in self.voters.values())
         return {
@@ -268,12 +354,15 @@ class Chain:
                  "issued": batch["issued"], "used": len(batch["spent"]), "revoked": len(batch["revoked"])}
                 for batch in self.batches],
             "elections": [self.result(identity, *record) for identity, record in self.elections.items()],
+            "finality": self.finality(),
         }
 
     def result(self, identity, terms, votes):
         now, closing = self.tip[7], terms[7] + self.genesis.grace
         closed = bisect_right(self.times, closing - 1)  # index of the closing block, the first at or after that time
-        phase = ("provisional" if now >= closing else "closing" if now >= terms[7] else
+        checkpoint = bisect_right(self.checkpoints, closed)  # the first at or above the closing block, if there is one
+        final = checkpoint < len(self.checkpoints)
+        phase = ("final" if final else "provisional" if now >= closing else "closing" if now >= terms[7] else
                  "open" if now >= terms[6] else "scheduled")
         totals = [sum(option in choices for choices in votes.values()) for option in range(len(terms[2]))]
         lot = [digest("tie break", identity + bytes([option])) for option in range(len(totals))]
@@ -281,10 +370,18 @@ class Chain:
         eligible = sum(group in terms[11] and time < terms[8] for group, time in self.voters.values())
         return {
             "election": identity.hex(), "title": terms[0], "phase": phase,
-            "closing_height": closed + 1 if closed < len(self.times) else None, "eligible": eligible,
+            "closing_height": closed + 1 if closed < len(self.times) else None,
+            "final_by_checkpoint": checkpoint + 1 if final else None, "eligible": eligible,
             "votes": len(votes), "blank": sum(not choices for choices in votes.values()),
             "totals": totals, "winners": ranking[:terms[4]],
         }
+
+
+def decides(members, signatures):
+    """Whether these are signatures, valid or not, of members with more than two thirds of the power."""
+    power = {key: power for key, power, _ in members}
+    return (all(key in power for key, _ in signatures)
+            and 3 * sum(power[key] for key, _ in signatures) > 2 * sum(power.values()))
 
 
 # --- The exported file (README 15) ------------------------------------------------------------------------------------
@@ -293,7 +390,7 @@ class Chain:
 def audit(data):
     """The chain of an exported file; `Broken` if any rule is."""
     require(data.startswith(MAGIC), "file")
-    at, chain = len(MAGIC), None
+    at, chain, before = len(MAGIC), None, None
     while True:
         length = int.from_bytes(data[at:at + 4], "big")
         require(at + 4 + length <= len(data) and length <= MAX_BYTES["export-record"], "file")
@@ -306,10 +403,13 @@ def audit(data):
             header = body[0][0]
             require((header[2], header[3]) == (chain.tip[2] + 1, chain.tip_id()), "file")
             chain.add_block(body[0])
+        elif kind == 2:
+            require(before == 1, "file")
+            chain.certify(body[0])
         else:
-            # Version 1 has no finality, and so no certificates.
             require(kind == 3 and at == len(data) and body == [chain.tip_id(), chain.tip[2]], "file")
             return chain
+        before = kind
 
 
 def main():

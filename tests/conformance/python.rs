@@ -120,18 +120,20 @@ fn the_checker_agrees_with_every_vector() {
 
 #[test]
 fn the_checker_audits_an_exported_chain() {
-    let Some(output) = checker(&[&vectors::path("chain.votechain")]) else {
-        return;
-    };
-    let found = report(&output);
-    assert_eq!(
-        (output.status.code(), &found["ok"]),
-        (Some(0), &Value::Bool(true))
-    );
-    let expected: Value =
-        serde_json::from_slice(&std::fs::read(vectors::path("chain.json")).unwrap()).unwrap();
-    for (key, value) in expected.as_object().unwrap() {
-        assert_eq!(&found[key], value, "{key}");
+    for name in ["chain", "finality"] {
+        let Some(output) = checker(&[&vectors::path(&format!("{name}.votechain"))]) else {
+            return;
+        };
+        let found = report(&output);
+        assert_eq!(
+            (output.status.code(), &found["ok"]),
+            (Some(0), &Value::Bool(true))
+        );
+        let expected = std::fs::read(vectors::path(&format!("{name}.json"))).unwrap();
+        let expected: Value = serde_json::from_slice(&expected).unwrap();
+        for (key, value) in expected.as_object().unwrap() {
+            assert_eq!(&found[key], value, "{name}: {key}");
+        }
     }
 
     // One bit in the middle of the blocks.

@@ -1,5 +1,7 @@
 //! `transactions.json`: the verdict on transactions by themselves, before any state is looked at.
 
+mod finality;
+
 use std::sync::Arc;
 
 use curve25519_dalek::constants::EIGHT_TORSION;
@@ -15,6 +17,7 @@ use votenode::chain::verify::Verifier;
 use votenode::crypto::{Context, PublicKey, RingKey, RingProof, Signature, SigningKey};
 use votenode::wire;
 
+use crate::chain;
 use crate::samples::{self, START_MS, invitation, list, organiser, text, transaction, voter};
 use crate::vectors::{hex, settle};
 
@@ -421,13 +424,12 @@ fn cases() -> Vec<Case> {
         ("61,441 bytes", Some("too_large"), vec![0; 61_441]),
     ];
     for (name, golden) in samples::transactions() {
-        let unsupported = name.contains("sealed")
-            || matches!(name, "reveal" | "finaliser change" | "equivocation");
-        cases.push((
-            name,
-            unsupported.then_some("unsupported"),
-            wire::encode(&golden),
-        ));
+        let rule = match name {
+            "reveal" => Some("unsupported"),
+            "finaliser change" | "equivocation" => Some("no_finalisers"),
+            _ => name.contains("sealed").then_some("unsupported"),
+        };
+        cases.push((name, rule, wire::encode(&golden)));
     }
     cases
         .into_iter()
@@ -475,6 +477,7 @@ fn verdicts_on_transactions_by_themselves() {
             "networks": [
                 entries(samples::genesis(), &cases()),
                 entries(forbidden, &[("open registration where it is forbidden".to_owned(), Some("open_admission_forbidden"), stray)]),
+                entries(chain::finality::genesis(), &finality::cases()),
             ],
         }),
     );

@@ -21,7 +21,7 @@ fn on(chain: &Chain, block: Block) -> Vec<u8> {
 }
 
 /// Name, the rule that is broken, and of a transaction its index and rule.
-type Broken = (
+pub type Broken = (
     &'static str,
     &'static str,
     Option<(u64, &'static str)>,
@@ -379,11 +379,13 @@ fn exported_chains_that_break_one_rule() {
     };
     let mut broken = broken_blocks();
     broken.extend(broken_files());
+    broken.extend(super::finality::broken_certificates());
+    broken.extend(super::finality::broken_transactions());
     settle(
         "chains.json",
         &json!({
-            "about": "Exported chains that an audit must refuse. rule: what the last block breaks (README §9), or \"file\" \
-                      where the file itself is damaged (§15); where that is \"transaction\", index says which and reason \
+            "about": "Exported chains that an audit must refuse. rule: what a block breaks (README §9), \"certificate\" \
+                      where it is its certificate (§18), or \"file\" where the file itself is damaged (§15); where that is \"transaction\", index says which and reason \
                       which rule of §8 it breaks.",
             "vectors": broken.into_iter().map(entry).collect::<Vec<_>>(),
         }),
