@@ -172,6 +172,13 @@ fn check_finality(snapshot: &Snapshot, model: &Model) {
         );
     }
     assert_eq!(snapshot.finality_log().unwrap(), model.log);
+
+    let sets = model.tip().state.set_changes().unwrap();
+    for set in 0..sets + 2 {
+        let made = snapshot.finaliser_changes(set).unwrap();
+        let numbers: Vec<_> = made.iter().map(|change| change.set).collect();
+        assert_eq!(numbers, (1..=set.min(sets)).collect::<Vec<_>>());
+    }
 }
 
 /// That two states give the same answers.
