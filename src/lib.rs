@@ -17,6 +17,7 @@
 //! | 2 | [`chain`] | the rules: transactions, blocks, elections, Merkle trees, fork choice. No clock, no network, no async |
 //! | 3 | [`protocol`] | what travels between programs: topics, requests, replies, receipts |
 //! | | [`tally`] | counting, in integers |
+//! | | [`finality`] | the consensus that decides checkpoints; pure, for the node to drive |
 //! | | [`genesis`], [`export`], [`datadir`] | files: how a network begins, a chain to hand on, a node's directory |
 //! | | [`store`] | everything that a node keeps, crash-safe, in one database |
 //! | 4 | [`node`] | the state machine, and the shell of threads and sockets around it |
@@ -59,6 +60,7 @@ pub mod crypto;
 pub mod datadir;
 pub mod demo;
 pub mod export;
+pub mod finality;
 pub mod genesis;
 pub mod http;
 pub mod import;

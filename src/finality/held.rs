@@ -1,0 +1,368 @@
+//! The messages of one checkpoint that a finaliser holds: to count them itself, and to hand them to whoever lacks them.
+//!
+//! The core counts votes too, but takes the first vote of everybody alone. A liar who tells different things to
+//! different finalisers could so hide from one what convinced another, and the messages of a liar who is caught are
+//! still votes. Here both are kept, each counts for its own block, and what the core missed is given to it as a
+//! certificate. Counting twice also makes the [`Guard`](super::Guard)'s proofs independent of the core.
+//!
+//! Memory is bounded whatever is sent: two messages per sender, kind and round; rounds in a window around the current
+//! one, the few before it that a lock needs, and [`FAR_ROUNDS`] beyond it per sender. Whose signature a message bears
+//! was checked before it comes here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::chain::block::BlockId;
+use crate::chain::checkpoint::{CommitCertificate, FinaliserSet, SignedFinalityMessage};
+use crate::chain::transaction::{Approval, Equivocation, FinalityMessage};
+use crate::crypto::PublicKey;
+use crate::wire::{self, List};
+
+/// How far above its own round the core takes messages.
+pub(super) const AHEAD: u64 = arc_malachitebft_core_consensus::MAX_FUTURE_ROUND_LOOKAHEAD as u64;
+
+/// Rounds below the current one whose messages are kept: votes that were under way when it began.
+const BEHIND: u64 = 4;
+
+/// Rounds beyond [`AHEAD`] that are kept per sender, its highest: enough to notice that a third of the power is there,
+/// and all that a liar can fill.
+pub(super) const FAR_ROUNDS: usize = 2;
+
+/// Different messages kept of one sender, kind and round: two prove that it lies.
+const VERSIONS: usize = 2;
+
+/// Convictions per finaliser and checkpoint. One would do; the rest is for whoever studies what went wrong.
+const CONVICTIONS: usize = 8;
+
+/// Most messages that are handed to somebody at once: what one payload holds.
+pub const MAX_HELD_MESSAGES: usize = 128;
+
+/// What became of a message.
+pub(super) enum Taken {
+    /// It is new.
+    New,
+    /// It is new and contradicts another of the same sender.
+    Convicts(Box<Equivocation>),
+    /// It is there already, or there is no room for it.
+    Ignored,
+}
+
+/// A message, and whether the core has had it.
+#[derive(Debug)]
+struct Kept {
+    message: SignedFinalityMessage,
+    fed: bool,
+}
+
+/// By kind, then sender.
+type Round = BTreeMap<(u8, PublicKey), Vec<Kept>>;
+
+#[derive(Debug)]
+pub(super) struct Held {
+    set: FinaliserSet,
+    rounds: BTreeMap<u64, Round>,
+    convicted: BTreeSet<(PublicKey, u8, u64)>,
+}
+
+impl Held {
+    pub(super) fn new(set: FinaliserSet) -> Self {
+        Self {
+            set,
+            rounds: BTreeMap::new(),
+            convicted: BTreeSet::new(),
+        }
+    }
+
+    /// Takes a message in while the core is at round `current`.
+    pub(super) fn take(&mut self, message: &SignedFinalityMessage, current: u64) -> Taken {
+        let (sender, said) = (message.finaliser, &message.message);
+        if !self.admits(sender, said, current) {
+            return Taken::Ignored;
+        }
+        let key = (said.kind, sender);
+        let versions = self.rounds.entry(said.round).or_default();
+        let versions = versions.entry(key).or_default();
+        if versions.len() >= VERSIONS || versions.iter().any(|kept| kept.message.message == *said) {
+            return Taken::Ignored;
+        }
+        let other = versions.first().map(|kept| kept.message.clone());
+        versions.push(Kept {
+            message: message.clone(),
+            fed: false,
+        });
+        match other.and_then(|other| self.convict(&other, message)) {
+            Some(equivocation) => Taken::Convicts(Box::new(equivocation)),
+            None => Taken::New,
+        }
+    }
+
+    /// Whether there is room; makes it where a sender's lower far round can go.
+    fn admits(&mut self, sender: PublicKey, said: &FinalityMessage, current: u64) -> bool {
+        let round = said.round;
+        if round < current.saturating_sub(BEHIND) {
+            return said.kind == FinalityMessage::PREVOTE && self.needed(current).contains(&round);
+        }
+        let near = current.saturating_add(AHEAD);
+        if round <= near {
+            return true;
+        }
+        let far: Vec<u64> = self
+            .rounds
+            .range(near + 1..)
+            .filter(|(_, messages)| messages.keys().any(|(_, key)| *key == sender))
+            .map(|(round, _)| *round)
+            .collect();
+        if far.contains(&round) || far.len() < FAR_ROUNDS {
+            return true;
+        }
+        match far.first() {
+            Some(lowest) if *lowest < round => {
+                self.forget(*lowest, sender);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn forget(&mut self, round: u64, sender: PublicKey) {
+        if let Some(messages) = self.rounds.get_mut(&round) {
+            messages.retain(|(_, key), _| *key != sender);
+            if messages.is_empty() {
+                self.rounds.remove(&round);
+            }
+        }
+    }
+
+    /// Rounds far behind whose prevotes matter still: those that proposals at hand refer to, and the last with a polka.
+    fn needed(&self, current: u64) -> BTreeSet<u64> {
+        let recent = self.rounds.range(current.saturating_sub(BEHIND)..);
+        let proposals = recent.flat_map(|(_, messages)| {
+            messages
+                .iter()
+                .filter(|((kind, _), _)| *kind == FinalityMessage::PROPOSAL)
+                .flat_map(|(_, versions)| versions)
+        });
+        let mut needed: BTreeSet<u64> = proposals
+            .filter_map(|kept| kept.message.message.lock_round.checked_sub(1))
+            .collect();
+        needed.extend(self.last_polka(current).map(|(round, _)| round));
+        needed
+    }
+
+    /// Lets go of rounds that no longer matter, once round `current` began.
+    pub(super) fn prune(&mut self, current: u64) {
+        let oldest = current.saturating_sub(BEHIND);
+        if self.rounds.range(..oldest).next().is_none() {
+            return;
+        }
+        let needed = self.needed(current);
+        self.rounds
+            .retain(|round, _| *round >= oldest || needed.contains(round));
+    }
+
+    fn convict(
+        &mut self,
+        one: &SignedFinalityMessage,
+        two: &SignedFinalityMessage,
+    ) -> Option<Equivocation> {
+        let finaliser = one.finaliser;
+        let of = |convicted: &&(PublicKey, u8, u64)| convicted.0 == finaliser;
+        if self.convicted.iter().filter(of).count() >= CONVICTIONS {
+            return None;
+        }
+        let position = (finaliser, one.message.kind, one.message.round);
+        if !self.convicted.insert(position) {
+            return None;
+        }
+        let lower_first = wire::encode(&one.message) < wire::encode(&two.message);
+        let (first, second) = if lower_first { (one, two) } else { (two, one) };
+        Some(Equivocation {
+            finaliser,
+            first: first.message.clone(),
+            first_signature: first.signature,
+            second: second.message.clone(),
+            second_signature: second.signature,
+        })
+    }
+
+    /// The next message that the core has not had and would take at round `current`; proposals before votes.
+    pub(super) fn next_unfed(&mut self, current: u64) -> Option<SignedFinalityMessage> {
+        let near = self.rounds.range_mut(..=current.saturating_add(AHEAD));
+        let mut kept = near.flat_map(|(_, messages)| messages.values_mut().flatten());
+        let next = kept.find(|kept| !kept.fed)?;
+        next.fed = true;
+        Some(next.message.clone())
+    }
+
+    /// Notes that the core has a message already.
+    pub(super) fn mark_fed(&mut self, said: &SignedFinalityMessage) {
+        let round = self.rounds.get_mut(&said.message.round);
+        let versions = round.and_then(|round| round.get_mut(&(said.message.kind, said.finaliser)));
+        for kept in versions.into_iter().flatten() {
+            kept.fed |= kept.message.message == said.message;
+        }
+    }
+
+    /// One vote each of finalisers with more than a third of the power, of the highest round beyond what the core takes
+    /// where there are so many: proof that the round has honest members.
+    pub(super) fn skip(&self, current: u64) -> Option<(u64, Vec<SignedFinalityMessage>)> {
+        let far = self.rounds.range(current.saturating_add(AHEAD + 1)..);
+        far.rev().find_map(|(round, messages)| {
+            let mut votes = BTreeMap::new();
+            for ((kind, sender), versions) in messages {
+                if *kind != FinalityMessage::PROPOSAL
+                    && let Some(kept) = versions.first()
+                {
+                    votes.entry(*sender).or_insert_with(|| kept.message.clone());
+                }
+            }
+            let power = self.power(votes.keys());
+            self.set
+                .has_honest(power)
+                .then(|| (*round, votes.into_values().collect()))
+        })
+    }
+
+    fn power<'a>(&self, keys: impl Iterator<Item = &'a PublicKey>) -> u64 {
+        keys.filter_map(|key| self.set.member(key))
+            .map(|member| member.power)
+            .sum()
+    }
+
+    /// The votes of a kind for each block in a round that have more than two thirds of the power, sorted by voter.
+    fn quorum(messages: &Round, kind: u8, set: &FinaliserSet) -> Option<(BlockId, Vec<Approval>)> {
+        let mut blocks: BTreeMap<BlockId, (u64, Vec<Approval>)> = BTreeMap::new();
+        let of_kind = (kind, PublicKey::ZERO)..=(kind, PublicKey::from_bytes([u8::MAX; 32]));
+        for ((_, key), versions) in messages.range(of_kind) {
+            let Some(member) = set.member(key) else {
+                continue;
+            };
+            for kept in versions {
+                if let Some(block) = kept.message.message.block() {
+                    let (power, votes) = blocks.entry(block).or_default();
+                    *power += member.power;
+                    votes.push(Approval {
+                        key: *key,
+                        signature: kept.message.signature,
+                    });
+                }
+            }
+        }
+        let mut quorums = blocks.into_iter();
+        quorums.find_map(|(block, (power, votes))| {
+            let enough = set.is_quorum(power);
+            enough.then_some((block, votes))
+        })
+    }
+
+    /// Every polka: round, block and prevotes.
+    pub(super) fn polkas(&self) -> impl Iterator<Item = (u64, BlockId, Vec<Approval>)> + '_ {
+        let prevotes = FinalityMessage::PREVOTE;
+        self.rounds.iter().filter_map(move |(round, messages)| {
+            let (block, votes) = Self::quorum(messages, prevotes, &self.set)?;
+            Some((*round, block, votes))
+        })
+    }
+
+    /// The highest round up to `round` that has a polka for this block.
+    pub(super) fn polka_for(&self, block: &BlockId, round: u64) -> Option<u64> {
+        let polkas = self.polkas();
+        polkas
+            .filter(|(at, on, _)| *at <= round && on == block)
+            .map(|(at, _, _)| at)
+            .last()
+    }
+
+    /// The blocks proposed in this round and later ones.
+    pub(super) fn proposals(&self, from: u64) -> impl Iterator<Item = (u64, BlockId)> + '_ {
+        self.rounds.range(from..).flat_map(|(round, messages)| {
+            let proposals = messages
+                .iter()
+                .filter(|((kind, _), _)| *kind == FinalityMessage::PROPOSAL);
+            proposals
+                .flat_map(|(_, versions)| versions)
+                .filter_map(|kept| Some((*round, kept.message.message.block()?)))
+        })
+    }
+
+    fn last_polka(&self, current: u64) -> Option<(u64, BlockId)> {
+        let polkas = self.polkas();
+        polkas
+            .filter(|(round, _, _)| *round <= current)
+            .map(|(round, block, _)| (round, block))
+            .last()
+    }
+
+    /// The decision, once the precommits for it are there.
+    pub(super) fn decision(&self, checkpoint: u64) -> Option<CommitCertificate> {
+        let precommits = FinalityMessage::PRECOMMIT;
+        self.rounds.iter().find_map(|(round, messages)| {
+            let (block, votes) = Self::quorum(messages, precommits, &self.set)?;
+            Some(CommitCertificate {
+                set: self.set.number(),
+                checkpoint,
+                round: *round,
+                block,
+                precommits: List::new(votes).ok()?,
+            })
+        })
+    }
+
+    /// What others may lack, what matters most first: own messages and the proposal of the current round, the prevotes
+    /// of the last polka, the votes of this round and of the one before it. After the decision, what decided.
+    pub(super) fn to_hand_on(
+        &self,
+        own: &PublicKey,
+        current: u64,
+        decided: Option<u64>,
+    ) -> Vec<SignedFinalityMessage> {
+        let current = decided.unwrap_or(current);
+        let of = |round: u64| {
+            let messages = self.rounds.get(&round).into_iter().flatten();
+            messages.flat_map(|((kind, sender), versions)| {
+                versions.iter().map(move |kept| (*kind, sender, kept))
+            })
+        };
+        let mut chosen: Vec<SignedFinalityMessage> = Vec::new();
+        let mut choose = |kept: &Kept| {
+            if chosen.len() < MAX_HELD_MESSAGES && !chosen.contains(&kept.message) {
+                chosen.push(kept.message.clone());
+            }
+        };
+        for (_, _, kept) in of(current).filter(|(_, sender, _)| *sender == own) {
+            choose(kept);
+        }
+        for (_, _, kept) in of(current).filter(|(kind, _, _)| *kind == FinalityMessage::PROPOSAL) {
+            choose(kept);
+        }
+        if decided.is_some() {
+            for (_, _, kept) in
+                of(current).filter(|(kind, _, _)| *kind == FinalityMessage::PRECOMMIT)
+            {
+                choose(kept);
+            }
+        }
+        if let Some((round, block)) = self.last_polka(current) {
+            let prevotes = of(round).filter(|(kind, _, kept)| {
+                *kind == FinalityMessage::PREVOTE && kept.message.message.block() == Some(block)
+            });
+            for (_, _, kept) in prevotes {
+                choose(kept);
+            }
+        }
+        for (_, _, kept) in of(current) {
+            choose(kept);
+        }
+        if let Some(before) = current.checked_sub(1) {
+            for (_, _, kept) in of(before) {
+                choose(kept);
+            }
+        }
+        chosen
+    }
+
+    /// How many messages are held.
+    pub(super) fn len(&self) -> usize {
+        let messages = self.rounds.values().flat_map(BTreeMap::values);
+        messages.map(Vec::len).sum()
+    }
+}

@@ -1,0 +1,341 @@
+//! One call of the engine: an input for the core, and all that follows from it at once.
+
+use std::collections::BTreeSet;
+
+use arc_malachitebft_core_consensus::{
+    Error, Input, LocallyProposedValue, ProposedValue, State, process,
+};
+use arc_malachitebft_core_types as core;
+use core::{
+    PolkaCertificate, PolkaSignature, RoundCertificate, RoundCertificateType, Validity,
+    ValueOrigin, VoteExtensionPolicy,
+};
+
+use super::Output;
+use super::context::{Checkpoint, Ctx, Signed, round, signed};
+use super::effects::{Hands, Verdict};
+use super::log::{LogEntry, Record};
+use crate::chain::block::BlockId;
+use crate::chain::checkpoint::SignedFinalityMessage;
+use crate::chain::transaction::FinalityMessage;
+
+/// The core and the hands that serve it.
+pub(super) struct Turn<'a> {
+    pub(super) state: &'a mut State<Ctx>,
+    pub(super) hands: Hands<'a>,
+}
+
+fn drive(
+    state: &mut State<Ctx>,
+    hands: &mut Hands<'_>,
+    input: Input<Ctx>,
+) -> Result<(), Error<Ctx>> {
+    process!(input: input, state: state, metrics: &(), with: effect => hands.serve(effect))
+}
+
+impl Turn<'_> {
+    fn height(&self) -> Checkpoint {
+        Checkpoint(self.hands.scene.checkpoint)
+    }
+
+    /// Gives the core an input. An error leaves a vote uncast or a proposal unmade, nothing worse: the round ends by
+    /// its timeouts.
+    pub(super) fn feed(&mut self, input: Input<Ctx>) -> bool {
+        match drive(self.state, &mut self.hands, input) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "the consensus core refused an input");
+                false
+            }
+        }
+    }
+
+    /// Starts the checkpoint and brings the core to where the log ends.
+    pub(super) fn start(&mut self, log: &[LogEntry]) {
+        let checkpoint = self.hands.scene.checkpoint;
+        let members = self.hands.scene.members.clone();
+        let policy = VoteExtensionPolicy::Disabled;
+        let start = Input::StartHeight(self.height(), members, false, None, policy);
+        // A torn log is good up to where it was torn.
+        let entries = log.iter().map_while(|entry| {
+            let decoded = entry.decode()?;
+            let input = decoded.input()?;
+            (decoded.checkpoint == checkpoint).then_some((decoded.record, input))
+        });
+        let (records, inputs): (Vec<_>, Vec<_>) = entries.unzip();
+        self.remember(log);
+        self.hands.scene.replaying = Some(log.iter().cloned().collect());
+        self.state.index_wal_entries(&inputs);
+        self.feed(start);
+        for (record, input) in records.iter().zip(inputs) {
+            self.replayed(record);
+            if !self.feed(input) {
+                self.hands.scene.diverged = true;
+            }
+        }
+        self.state.reset_entries_index();
+        self.hands.scene.replaying = None;
+        let round = self.hands.scene.round;
+        self.hands.out.retain(|output| match output {
+            Output::Say(said) => said.message.round >= round,
+            _ => true,
+        });
+        self.ask_again();
+        self.settle();
+    }
+
+    /// Lets the guard know of everything that the log says was signed, wherever the log is torn.
+    fn remember(&mut self, log: &[LogEntry]) {
+        let identity = self.hands.identity;
+        let own = log.iter().filter_map(|entry| match entry.decode()?.record {
+            Record::Said { message } if message.finaliser == identity.public => Some(message),
+            _ => None,
+        });
+        let mut changed = false;
+        for said in own {
+            changed |= self.hands.guard.observe(&identity.network, &said.message);
+        }
+        if changed {
+            let state = self.hands.guard.state().clone();
+            self.hands.out.push(Output::Guard(state));
+        }
+    }
+
+    /// Brings what is kept beside the core up to a record of the log, before the core gets it.
+    fn replayed(&mut self, record: &Record) {
+        match record {
+            Record::Said { message } => {
+                self.hands.keep(message);
+                if message.message.kind == FinalityMessage::PROPOSAL
+                    && let Some(block) = message.message.block()
+                {
+                    let verdicts = &mut self.hands.scene.verdicts;
+                    verdicts.entry(block).or_insert(Verdict::Open);
+                }
+            }
+            Record::Judged { block, valid, .. } => {
+                let verdict = Verdict::Given(*valid == 1);
+                self.hands.scene.verdicts.insert(*block, verdict);
+            }
+            Record::Polka {
+                round,
+                block,
+                prevotes,
+            } => {
+                self.hands.scene.polkas.insert((*round, *block));
+                for prevote in prevotes.iter() {
+                    self.hands.keep(&SignedFinalityMessage {
+                        finaliser: prevote.key,
+                        message: FinalityMessage {
+                            kind: FinalityMessage::PREVOTE,
+                            ..FinalityMessage::precommit(self.hands.scene.checkpoint, *round, block)
+                        },
+                        signature: prevote.signature,
+                    });
+                }
+            }
+            Record::Elapsed { .. } => {}
+        }
+    }
+
+    /// Asks again about proposals whose verdict was awaited when the log ended.
+    fn ask_again(&mut self) {
+        let scene = &self.hands.scene;
+        let open = scene.held.proposals(scene.round).filter(|(_, block)| {
+            let verdict = scene.verdicts.get(block);
+            !matches!(verdict, Some(Verdict::Given(_)))
+        });
+        let open: BTreeSet<(u64, BlockId)> = open.collect();
+        for (round, block) in open {
+            self.ask(round, block);
+        }
+    }
+
+    fn ask(&mut self, round: u64, block: BlockId) {
+        self.hands.out.push(Output::Judge {
+            checkpoint: self.hands.scene.checkpoint,
+            round,
+            block,
+        });
+    }
+
+    /// Does all that can be done now: gives the core what it lacks, asks the node, notices the decision.
+    pub(super) fn settle(&mut self) {
+        // Ends: every turn of the loop gives the core a message, a polka or a round that it has not had.
+        loop {
+            if self.decide() {
+                return;
+            }
+            let round = self.hands.scene.round;
+            self.hands.scene.held.prune(round);
+            if let Some(message) = self.hands.scene.held.next_unfed(round) {
+                self.hear(&message);
+            } else if !self.skip() && !self.reveal_polka() {
+                break;
+            }
+        }
+        self.want();
+    }
+
+    /// Notices the decision. From then on nothing moves any more.
+    fn decide(&mut self) -> bool {
+        let scene = &mut *self.hands.scene;
+        if scene.decided.is_some() {
+            return true;
+        }
+        let Some(certificate) = scene.held.decision(scene.checkpoint) else {
+            return false;
+        };
+        scene.decided = Some(certificate.round);
+        scene.timers.clear();
+        scene.wanted = None;
+        self.hands.out.push(Output::Decided(certificate));
+        true
+    }
+
+    /// Gives the core a message.
+    fn hear(&mut self, message: &SignedFinalityMessage) {
+        match signed(message) {
+            Some(Signed::Vote(vote)) => {
+                self.feed(Input::Vote(vote));
+            }
+            Some(Signed::Proposal(proposal)) => {
+                self.feed(Input::Proposal(proposal));
+                if let Some(block) = message.message.block() {
+                    self.consider(message.message.round, block);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Asks for the verdict on a proposed block, or tells the core of it if it is known already.
+    fn consider(&mut self, number: u64, block: BlockId) {
+        let verdicts = &mut self.hands.scene.verdicts;
+        match *verdicts.entry(block).or_insert(Verdict::Open) {
+            // A block that was asked for already is asked for again: the round is another.
+            Verdict::Open => self.ask(number, block),
+            Verdict::Given(valid) => {
+                let known =
+                    self.state
+                        .get_proposed_value_by_id(self.height(), round(number), &block);
+                if known.is_none() {
+                    self.feed_verdict(number, block, valid);
+                }
+            }
+        }
+    }
+
+    fn feed_verdict(&mut self, number: u64, block: BlockId, valid: bool) {
+        let scene = &*self.hands.scene;
+        let value = ProposedValue {
+            height: self.height(),
+            round: round(number),
+            valid_round: core::Round::Nil,
+            proposer: scene.members.proposer(scene.checkpoint, number).key,
+            value: block,
+            validity: Validity::from_bool(valid),
+        };
+        self.feed(Input::ProposedValue(value, ValueOrigin::Consensus));
+    }
+
+    /// Lets the core skip to a round that is too far ahead for it to take single votes of.
+    fn skip(&mut self) -> bool {
+        let before = self.hands.scene.round;
+        let Some((number, messages)) = self.hands.scene.held.skip(before) else {
+            return false;
+        };
+        let votes = messages.iter().filter_map(|message| {
+            self.hands.scene.held.mark_fed(message);
+            match signed(message)? {
+                Signed::Vote(vote) => Some(vote),
+                Signed::Proposal(_) => None,
+            }
+        });
+        let votes = votes.collect();
+        let kind = RoundCertificateType::Skip;
+        let certificate =
+            RoundCertificate::new_from_votes(self.height(), round(number), kind, votes);
+        self.feed(Input::RoundCertificate(certificate));
+        self.hands.scene.round > before
+    }
+
+    /// Tells the core of a polka that it did not see because a liar voted twice.
+    fn reveal_polka(&mut self) -> bool {
+        let scene = &mut *self.hands.scene;
+        let near = scene.round;
+        let news = scene.held.polkas().find(|(number, block, _)| {
+            *number <= near
+                && !scene.polkas.contains(&(*number, *block))
+                && self
+                    .state
+                    .polka_certificate(round(*number), block)
+                    .is_none()
+        });
+        let Some((number, block, votes)) = news else {
+            return false;
+        };
+        scene.polkas.insert((number, block));
+        let polka_signatures = votes
+            .into_iter()
+            .map(|vote| PolkaSignature::new(vote.key, vote.signature))
+            .collect();
+        let certificate = PolkaCertificate {
+            height: self.height(),
+            round: round(number),
+            value_id: block,
+            polka_signatures,
+        };
+        self.feed(Input::PolkaCertificate(certificate));
+        true
+    }
+
+    /// Finds a block to propose, if the core waits for one.
+    fn want(&mut self) {
+        let scene = &mut *self.hands.scene;
+        let (checkpoint, Some((round, false))) = (scene.checkpoint, scene.wanted) else {
+            return;
+        };
+        scene.wanted = Some((round, true));
+        // Whoever is locked proposes what it is locked on, even where the core has forgotten.
+        if let Some((_, block)) = self.hands.guard.lock(checkpoint) {
+            self.propose(round, block);
+        } else {
+            self.hands.out.push(Output::Propose { checkpoint, round });
+        }
+    }
+
+    /// Proposes a block, if the core waits for one in this round.
+    pub(super) fn propose(&mut self, number: u64, block: BlockId) {
+        let scene = &mut *self.hands.scene;
+        if scene.wanted != Some((number, true)) {
+            return;
+        }
+        scene.wanted = None;
+        scene.verdicts.insert(block, Verdict::Given(true));
+        let value = LocallyProposedValue::new(self.height(), round(number), block);
+        self.feed(Input::Propose(value));
+        self.settle();
+    }
+
+    /// Passes a verdict on, under the last round at hand in which the block is proposed. Where there is none any more,
+    /// it is remembered for when the block is proposed again.
+    pub(super) fn judged(&mut self, block: BlockId, valid: bool) {
+        let scene = &mut *self.hands.scene;
+        let Some(verdict @ Verdict::Open) = scene.verdicts.get_mut(&block) else {
+            return;
+        };
+        if scene.decided.is_some() {
+            return;
+        }
+        *verdict = Verdict::Given(valid);
+        let proposals = scene
+            .held
+            .proposals(0)
+            .filter(|(_, proposed)| *proposed == block);
+        if let Some((number, _)) = proposals.last() {
+            self.feed_verdict(number, block, valid);
+            self.settle();
+        }
+    }
+}
