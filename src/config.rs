@@ -80,6 +80,14 @@ pub struct Layer {
     /// Do not mine blocks
     #[arg(long, env = "VOTENODE_NO_MINE", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Mining")]
     pub no_mine: Option<bool>,
+    /// Take part in deciding checkpoints, with the finaliser's key in this file
+    #[arg(
+        long,
+        env = "VOTENODE_FINALISER_KEY",
+        value_name = "FILE",
+        help_heading = "Finality"
+    )]
+    pub finaliser_key: Option<PathBuf>,
     /// Most transactions that wait for a block [default: 200000]
     #[arg(long, env = "VOTENODE_MEMPOOL_TRANSACTIONS", value_name = "N", value_parser = clap::value_parser!(u32).range(1_000..=10_000_000), help_heading = "Limits")]
     pub mempool_transactions: Option<u32>,
@@ -157,6 +165,7 @@ impl Layer {
             max_inbound_peers: self.max_inbound_peers.or(below.max_inbound_peers),
             max_outbound_peers: self.max_outbound_peers.or(below.max_outbound_peers),
             no_mine: self.no_mine.or(below.no_mine),
+            finaliser_key: self.finaliser_key.or(below.finaliser_key),
             mempool_transactions: self.mempool_transactions.or(below.mempool_transactions),
             mempool_mib: self.mempool_mib.or(below.mempool_mib),
             store_cache_mib: self.store_cache_mib.or(below.store_cache_mib),
@@ -189,6 +198,8 @@ pub struct Settings {
     pub max_outbound_peers: u32,
     /// Whether this node mines.
     pub mine: bool,
+    /// The file with the finaliser's key, where this node is to finalise.
+    pub finaliser_key: Option<PathBuf>,
     /// Most transactions in the mempool.
     pub mempool_transactions: usize,
     /// Most bytes of transactions in the mempool.
@@ -347,6 +358,9 @@ impl Settings {
                 1..=10_000,
             )?,
             mine: !layer.no_mine.unwrap_or(false),
+            finaliser_key: layer
+                .finaliser_key
+                .filter(|path| !path.as_os_str().is_empty()),
             mempool_transactions: bounded(
                 "mempool_transactions",
                 layer.mempool_transactions,

@@ -55,30 +55,50 @@ impl DataPaths {
         self.root.join("control.sock")
     }
 
+    /// Two certificates that contradict each other: while it is there, no node starts on the directory.
+    pub fn conflict(&self) -> PathBuf {
+        self.root.join("finality-conflict.json")
+    }
+
+    /// What a finaliser's node knows of its own past beyond the database, where its key is in no file.
+    pub fn finaliser_state(&self) -> PathBuf {
+        self.root.join("finaliser.state")
+    }
+
     /// A copy of the genesis, to hand to others.
     pub fn genesis(&self) -> PathBuf {
         self.root.join("genesis.cbor")
     }
 
-    /// Puts `bytes` into the file `path` of this directory in one step and on disk, readable by the owner alone: a
-    /// reader sees the old contents or the new ones, even after a crash.
+    /// As [`replace_file`], for a file of this directory.
     pub fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut draft = path.as_os_str().to_owned();
-        draft.push(".new");
-        let draft = PathBuf::from(draft);
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&draft)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&draft, path)?;
-        #[cfg(unix)]
-        File::open(&self.root)?.sync_all()?;
-        Ok(())
+        replace_file(path, bytes)
     }
+}
+
+/// Puts `bytes` into a file in one step and on disk, readable by its owner alone: a reader sees the old contents or the
+/// new ones, even after a crash.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".new");
+    let draft = PathBuf::from(draft);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&draft, path)?;
+    #[cfg(unix)]
+    {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Why a data directory cannot be used.

@@ -237,13 +237,9 @@ impl Genesis {
             .find(|organiser| organiser.key == *key && organiser.permissions & permission != 0)
     }
 
-    /// Whether this release decides checkpoints. It does not: it keeps the keys that a genesis names, and treats blocks
-    /// and results as where nobody finalises.
-    pub const CHECKPOINTS: bool = false;
-
-    /// Whether checkpoints are decided in this network, by this release.
+    /// Whether checkpoints are decided in this network.
     pub fn finalises(&self) -> bool {
-        Self::CHECKPOINTS && !self.finalisers.is_empty()
+        !self.finalisers.is_empty()
     }
 }
 

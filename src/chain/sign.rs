@@ -203,6 +203,11 @@ pub fn change_finalisers(
     Ok(transaction(network, Payload::FinaliserChange { change }))
 }
 
+/// Brings evidence against a finaliser into the chain.
+pub fn convict(network: &NetworkId, equivocation: Equivocation) -> Transaction {
+    transaction(network, Payload::Equivocation { equivocation })
+}
+
 /// Accuses a finaliser of having signed both messages. None if they do not show that.
 pub fn accuse(
     network: &NetworkId,

@@ -423,6 +423,11 @@ impl HeaderTree {
         }
     }
 
+    /// Whether a block, or one that it builds on, is known to be invalid.
+    pub fn is_invalid(&self, id: &BlockId) -> bool {
+        self.invalid.contains_key(id)
+    }
+
     /// The header of a block in the tree.
     pub fn get(&self, id: &BlockId) -> Option<&Header> {
         self.entries.get(id).map(|entry| &entry.header)

@@ -7,20 +7,23 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 use votenode_p2p::Limits;
+use zeroize::Zeroizing;
 
 use super::exit::{Exit, Failure};
 use crate::chain::genesis::Genesis;
 use crate::chain::network::Network;
 use crate::config::{self, LogFormat, Settings};
 use crate::control::{self, Exporter};
+use crate::crypto::{Role, RoleKey, SigningKey};
 use crate::datadir::{DataDir, DataPaths};
 use crate::export::{ChainWriter, stored_blocks};
 use crate::genesis;
 use crate::http;
 use crate::join::{GenesisQuery, JoinError, fetch_genesis};
+use crate::node::finality::Finaliser;
 use crate::node::handle::NodeHandle;
 use crate::node::mempool::MempoolLimits;
-use crate::node::shell::{self, EndError, Options, StartError};
+use crate::node::shell::{self, EndError, Options, PromiseFile, StartError};
 use crate::store::{Expect, OpenError, Reader, Store, StoreConfig};
 use crate::wire;
 
@@ -93,6 +96,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         );
     }
     let paths = dir.paths().clone();
+    let finaliser = finaliser(&settings, &network, &paths)?;
     let mut node = shell::start(Options {
         network: Arc::clone(&network),
         trial,
@@ -106,6 +110,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
             max_bytes: usize::try_from(settings.mempool_bytes).unwrap_or(usize::MAX),
         },
         mine: settings.mine,
+        finaliser,
         listen: settings.listen.clone(),
         external: settings.external_addresses.clone(),
         bootstrap: settings.bootstrap.clone(),
@@ -136,6 +141,57 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     signals.abort();
     drop((control, http));
     ended.map_err(Failure::from)
+}
+
+/// The variable that holds a finaliser's key itself, for machines that keep secrets there. A flag would show it to
+/// everybody on the machine.
+const FINALISER_SECRET: &str = "VOTENODE_FINALISER_SECRET";
+
+/// The finaliser's key, if this node is to finalise, and where its state is kept.
+fn finaliser(
+    settings: &Settings,
+    network: &Network,
+    paths: &DataPaths,
+) -> Result<Option<Finaliser>, Failure> {
+    let secret = std::env::var(FINALISER_SECRET).ok().map(Zeroizing::new);
+    let (key, state) = match (&settings.finaliser_key, secret) {
+        (Some(_), Some(_)) => {
+            return Err(Failure::usage(format!(
+                "the finaliser's key is given twice: by --finaliser-key and by {FINALISER_SECRET}"
+            )));
+        }
+        (Some(path), None) => (
+            super::key::read_key(path, Role::Finaliser)?,
+            PromiseFile::beside(path),
+        ),
+        (None, Some(text)) => {
+            let key = RoleKey::parse(Role::Finaliser, text.trim())
+                .map_err(|error| Failure::usage(format!("{FINALISER_SECRET}: {error}")))?;
+            (key, paths.finaliser_state())
+        }
+        (None, None) => return Ok(None),
+    };
+    if !network.finalises() {
+        return Err(Failure::usage(
+            "a finaliser's key is given, and nobody finalises in this network",
+        ));
+    }
+    let public = key.public();
+    match network
+        .finalisers
+        .iter()
+        .find(|member| member.key == public.key())
+    {
+        Some(member) => info!(
+            name = %member.name, power = member.power,
+            "this node finalises; run no other one with the same key"
+        ),
+        // A later set may hold it.
+        None => warn!(key = %public, "this node's finaliser key is not in the genesis"),
+    }
+    let key = SigningKey::from_seed(&key.signing_key().seed());
+    let promise = Box::new(PromiseFile::new(state, network.id()));
+    Ok(Some(Finaliser { key, promise }))
 }
 
 /// HTTP while the node runs, and the file that tells where it is.
@@ -328,6 +384,7 @@ impl From<StartError> for Failure {
         match error {
             StartError::Open(error) => error.into(),
             StartError::Store(error) => error.into(),
+            StartError::Conflict(_) => Self::new(Exit::Halted, error),
             StartError::Network(error @ votenode_p2p::Error::Listen { .. }) => Self::new(
                 Exit::Port,
                 format!(
@@ -355,6 +412,7 @@ impl From<EndError> for Failure {
     fn from(error: EndError) -> Self {
         match error {
             EndError::Close(error) => error.into(),
+            EndError::Conflict(_) => Self::new(Exit::Halted, error),
             EndError::Panicked => Self::failed(error),
         }
     }

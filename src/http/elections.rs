@@ -70,7 +70,12 @@ pub async fn results(State(app): State<App>, Name(id): Name) -> Result<Json<Valu
             let result = tallies
                 .result(snapshot, network, &id, now_ms)?
                 .ok_or(ApiError::NotFound(UNKNOWN))?;
-            let phase = results::phase(&record, result.closing_block.first(), now_ms);
+            let phase = results::phase(
+                &record,
+                result.closing_block.first(),
+                result.checkpoint.first(),
+                now_ms,
+            );
             Ok(told(
                 network.genesis(),
                 &record.election,
@@ -96,7 +101,8 @@ fn find(snapshot: &Snapshot, id: &ElectionId) -> Result<Arc<ElectionRecord>, Api
 
 fn shown(snapshot: &Snapshot, record: &ElectionRecord, now_ms: u64) -> Result<Value, ApiError> {
     let closing = results::closing_block(snapshot, snapshot.network(), record)?;
-    let phase = results::phase(record, closing.as_ref(), now_ms);
+    let checkpoint = results::final_since(snapshot, closing.as_ref())?;
+    let phase = results::phase(record, closing.as_ref(), checkpoint.as_ref(), now_ms);
     let election = &record.election;
     let terms = &election.terms;
     Ok(json!({

@@ -387,6 +387,7 @@ impl Node {
     ) {
         warn!(block = %block.short(), %invalid, "refused a block");
         self.counters.blocks_invalid += 1;
+        self.warn_of_invalid_checkpoint(&block);
         self.bodies.remove(&block);
         self.own_blocks.remove(&block);
         self.invalidate(&block);

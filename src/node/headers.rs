@@ -9,13 +9,6 @@ use crate::store::StoreError;
 use crate::wire::List;
 
 impl Node {
-    /// The last checkpoint: without finalisers, the genesis block.
-    pub(super) fn checkpoint(&self) -> (BlockId, u64) {
-        self.tree
-            .checkpoint()
-            .unwrap_or((self.network.genesis_block(), 0))
-    }
-
     /// Height of the best chain of headers.
     pub(super) fn best_header_height(&self) -> u64 {
         self.tree

@@ -42,8 +42,18 @@ impl Node {
             Ok(batch) => batch,
             Err(error) => return self.reject_gossip(id, from, &error.to_string()),
         };
-        if let Some(alien) = batch
-            .transactions
+        self.gossiped_batch(topic, id, from, batch.transactions.into_vec());
+    }
+
+    /// Transactions from gossip, taken out of their array.
+    pub(super) fn gossiped_batch(
+        &mut self,
+        topic: Topic,
+        id: MessageId,
+        from: PeerId,
+        transactions: Vec<Transaction>,
+    ) {
+        if let Some(alien) = transactions
             .iter()
             .find(|transaction| Topic::of(transaction.kind()) != topic)
         {
@@ -53,7 +63,12 @@ impl Node {
         if self.overloaded() || self.write_failure.is_some() || self.intake.crowded(&from) {
             return self.report(id, from, Verdict::Ignore);
         }
-        self.take(Bringer::Gossip { id, from }, batch.transactions.into_vec());
+        self.take(Bringer::Gossip { id, from }, transactions);
+    }
+
+    /// A transaction that this node makes.
+    pub(super) fn take_own(&mut self, transaction: Transaction) {
+        self.take(Bringer::Own, vec![transaction]);
     }
 
     /// Transactions from a client.
@@ -221,14 +236,9 @@ impl Node {
             Ok(()) => {
                 self.counters.accepted.add(transaction.kind());
                 // Gossip forwards what it accepts by itself; what a client submitted has to be published.
-                let mut publish = false;
-                if let Some(Ticket {
-                    bringer: Bringer::Submit(_),
-                    ..
-                }) = self.intake.tickets.get(&ticket)
-                {
-                    publish = true;
-                }
+                let publish = self.intake.tickets.get(&ticket).is_some_and(|ticket| {
+                    matches!(ticket.bringer, Bringer::Submit(_) | Bringer::Own)
+                });
                 self.stage.pending.push((transaction, publish));
                 Fate::Accepted
             }
@@ -351,6 +361,7 @@ impl Node {
                 let outcomes = fates.into_iter().map(Fate::into_outcome).collect();
                 self.answers.push((submitter, outcomes));
             }
+            Bringer::Own => {}
             Bringer::Pool { from } => {
                 if let Some(Fate::Invalid(invalid)) =
                     fates.iter().find(|fate| fate.is_wrong_everywhere())

@@ -26,6 +26,8 @@ pub(super) enum Bringer {
     Submit(Submitter),
     /// A comparison of pools; nobody waits.
     Pool { from: PeerId },
+    /// This node itself.
+    Own,
 }
 
 /// What became of one item.
@@ -87,7 +89,7 @@ impl Intake {
                 .map(|ticket| ticket.held)
                 .sum(),
             // Submissions are bounded by the protocol: a few requests a peer.
-            Bringer::Submit(_) => 0,
+            Bringer::Submit(_) | Bringer::Own => 0,
         };
         self.held.len() < MAX_HELD && theirs < MAX_HELD_PER_PEER
     }
@@ -114,7 +116,7 @@ impl Ticket {
     pub(super) fn is_from(&self, peer: &PeerId) -> bool {
         match &self.bringer {
             Bringer::Gossip { from, .. } | Bringer::Pool { from } => from == peer,
-            Bringer::Submit(_) => false,
+            Bringer::Submit(_) | Bringer::Own => false,
         }
     }
 }

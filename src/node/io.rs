@@ -6,6 +6,7 @@ use crate::chain::block::{BlockId, Header, Nonce};
 use crate::chain::invalid::Invalid;
 use crate::chain::transaction::Transaction;
 use crate::chain::verify::Verified;
+use crate::node::finality::Conflict;
 use crate::protocol::names::Topic;
 use crate::protocol::submit::Outcome;
 use crate::protocol::sync::Status;
@@ -169,6 +170,8 @@ pub enum Effect {
         /// What.
         reason: String,
     },
+    /// Two certificates that no chain contains both: keep the evidence and end the node.
+    Halt(Box<Conflict>),
     /// The best chain grew or changed, for those who wait for it.
     NewTip {
         /// The best block.

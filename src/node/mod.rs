@@ -9,6 +9,7 @@
 //! - `blocks`: blocks, from header to ready body
 //! - `advance`: the best chain: validation, commit, reorganisation
 //! - `sync`: comparing notes with peers
+//! - [`finality`]: checkpoints: messages, certificates, the part of a finaliser
 //! - `mining`: templates, leases, mining states
 //! - [`serve`]: answers from snapshots, on other threads
 //! - [`shell`]: threads, tasks and channels around all of it
@@ -16,6 +17,7 @@
 mod advance;
 mod blocks;
 mod fetch;
+pub mod finality;
 mod follow;
 pub mod handle;
 mod headers;
@@ -47,7 +49,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tracing::{error, warn};
-use votenode_p2p::Verdict;
 
 pub use io::{Effect, Input, Now, Submitter};
 
@@ -64,6 +65,7 @@ use crate::protocol::names::Topic;
 use crate::protocol::submit::{Outcome, Reason};
 use crate::store::{Store, StoreError};
 use blocks::{BlockTicket, Body, Future};
+use finality::{Finaliser, Finality, FinalityStage};
 use intake::Intake;
 use mempool::{Mempool, MempoolLimits};
 use mining::Mining;
@@ -88,6 +90,8 @@ pub struct NodeConfig {
     pub mine: bool,
     /// Bounds of the mempool.
     pub mempool: MempoolLimits,
+    /// What makes this a finaliser's node, where it is one.
+    pub finaliser: Option<Finaliser>,
 }
 
 /// What a verification job was for.
@@ -113,6 +117,8 @@ struct Stage {
     peers: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// Entries of the block list.
     bans: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Of checkpoints.
+    finality: FinalityStage,
 }
 
 /// Why the store does not take writes.
@@ -185,6 +191,7 @@ pub struct Node {
     /// Height at which the operator last let go of a pinned closing block.
     released_height: u64,
     fetch: fetch::Fetch,
+    finality: Finality,
     /// Whether the commit took only a part of what was ready to join.
     more_to_join: bool,
     dropped: Arc<DropLog>,
@@ -198,7 +205,8 @@ pub struct Node {
 impl Node {
     /// A node on its store. The mempool is what the store holds as pending and is still valid.
     pub fn new(config: NodeConfig, store: Store, now: Now) -> Result<Self, StoreError> {
-        let tree = recall::load_tree(&store)?;
+        let finality = Finality::load(&store, config.finaliser)?;
+        let tree = recall::load_tree(&store, finality.last())?;
         let block_time_ms = config.network.block_time_ms;
         let mut node = Self {
             network: config.network,
@@ -226,6 +234,7 @@ impl Node {
             disk_retry_ms: 0,
             released_height: 0,
             fetch: fetch::Fetch::default(),
+            finality,
             more_to_join: false,
             dropped: Arc::default(),
             counters: Counters::default(),
@@ -241,6 +250,9 @@ impl Node {
     /// Handles a batch of inputs. The effects are for the caller to carry out, in order.
     pub fn handle(&mut self, inputs: Vec<Input>, now: Now) -> Vec<Effect> {
         self.now = now;
+        if self.finality.has_stopped() {
+            return Vec::new();
+        }
         let tip_changed = std::mem::take(&mut self.tip_changed);
         for input in inputs {
             self.dispatch(input);
@@ -250,6 +262,7 @@ impl Node {
         self.expire_blocks();
         self.expire_dubious();
         self.ask_due_statuses();
+        self.work_on_checkpoint();
         self.advance();
         self.ask_bodies();
         self.follow_when_near();
@@ -278,8 +291,7 @@ impl Node {
             } => match topic {
                 Topic::Block => self.gossiped_block(id, from, &data),
                 Topic::Mining => self.gossiped_mining_state(id, from, &data),
-                // The protocol that decides checkpoints is not part of this release.
-                Topic::Finality => self.report(id, from, Verdict::Ignore),
+                Topic::Finality => self.gossiped_finality(id, from, &data),
                 _ => self.gossiped_transactions(topic, id, from, &data),
             },
             Input::Response { tag, peer, reply } => self.response(tag, peer, reply),
@@ -309,7 +321,11 @@ impl Node {
                 .saturating_add(wall_ms.saturating_sub(now.wall_ms))
         };
         let unwritten = !self.stage.removed.is_empty() && self.write_failure.is_none();
-        if self.tip_changed && self.intake.held() > 0 || self.more_to_join || unwritten {
+        if self.finality.has_stopped() {
+            return now.mono_ms.saturating_add(MAX_SLEEP_MS);
+        }
+        let news = self.tip_changed && (self.intake.held() > 0 || self.network.finalises());
+        if news || self.more_to_join || unwritten {
             return now.mono_ms;
         }
         let deadlines = [
@@ -327,6 +343,7 @@ impl Node {
             self.next_boundary_wakeup().map(from_wall),
             self.write_failure.is_some().then_some(self.disk_retry_ms),
             self.fetch.next_deadline_ms(),
+            self.finality.next_wakeup_ms(now.mono_ms),
         ];
         deadlines
             .into_iter()
@@ -420,6 +437,8 @@ impl Node {
                     .to_owned(),
             );
         }
+        let finality = self.finality_status();
+        warnings.extend(finality.iter().filter_map(|status| status.waiting.clone()));
         NodeStatus {
             version: env!("CARGO_PKG_VERSION"),
             network: self.network.id(),
@@ -460,6 +479,7 @@ impl Node {
                 .as_ref()
                 .is_some_and(|failure| failure.full),
             competing: self.competing,
+            finality,
             warnings,
             counters: self.counters,
         }

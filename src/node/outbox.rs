@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::chain::transaction::Transaction;
 use crate::chain::verify::Verified;
+use crate::protocol::finality::{FinalityGossip, MAX_TRANSACTIONS};
 use crate::protocol::gossip::{MAX_BATCH, TransactionBatch};
 use crate::protocol::names::Topic;
 use crate::wire::{self, List, Message};
@@ -33,11 +34,16 @@ impl Outbox {
     pub(super) fn push(&mut self, transaction: &Verified<Transaction>, now_ms: u64) {
         let topic = Topic::of(transaction.kind());
         let queue = self.queues.entry(topic).or_default();
-        let full = queue.transactions.len() == MAX_BATCH
+        let most = if topic == Topic::Finality {
+            MAX_TRANSACTIONS
+        } else {
+            MAX_BATCH
+        };
+        let full = queue.transactions.len() == most
             || queue.bytes + transaction.encoded_len() + HEAD_BYTES > TransactionBatch::MAX_BYTES;
         if full {
             let queue = std::mem::take(queue);
-            self.ready.push((topic, queue.encode()));
+            self.ready.push((topic, queue.encode(topic)));
         }
         let queue = self.queues.entry(topic).or_default();
         if queue.transactions.is_empty() {
@@ -52,7 +58,7 @@ impl Outbox {
         let mut due = std::mem::take(&mut self.ready);
         for (topic, queue) in &mut self.queues {
             if !queue.transactions.is_empty() && queue.due_ms <= now_ms {
-                due.push((*topic, std::mem::take(queue).encode()));
+                due.push((*topic, std::mem::take(queue).encode(*topic)));
             }
         }
         due
@@ -69,7 +75,12 @@ impl Outbox {
 }
 
 impl Queue {
-    fn encode(self) -> Vec<u8> {
+    fn encode(self, topic: Topic) -> Vec<u8> {
+        if topic == Topic::Finality {
+            return wire::encode(&FinalityGossip::Transactions {
+                transactions: List::new(self.transactions).expect("at most as many are queued"),
+            });
+        }
         wire::encode(&TransactionBatch {
             transactions: List::new(self.transactions).expect("at most MAX_BATCH are queued"),
         })

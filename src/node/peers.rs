@@ -41,6 +41,10 @@ pub(super) enum Asked {
     Pooled(Vec<TxId>),
     /// Transactions of a block whose header it gossiped.
     BlockTransactions(BlockId),
+    /// Certificates of checkpoints.
+    Certificates,
+    /// Messages about the checkpoint under way.
+    FinalityMessages,
 }
 
 /// A peer of this network.
@@ -96,6 +100,11 @@ impl Peers {
             .filter_map(|tag| self.requests.remove(&tag))
             .map(|pending| pending.asked)
             .collect()
+    }
+
+    /// Whether this peer is connected.
+    pub(super) fn has(&self, peer: &PeerId) -> bool {
+        self.peers.contains_key(peer)
     }
 
     /// A peer said where it stands.

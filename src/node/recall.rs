@@ -3,6 +3,7 @@
 use tracing::info;
 
 use super::Node;
+use super::finality::Final;
 use super::pin::{PIN_NOTE, RELEASED_NOTE};
 use crate::chain::block::{BlockId, Header};
 use crate::chain::merkle::Tree;
@@ -30,12 +31,17 @@ impl HeaderSource for Source {
     }
 }
 
-/// The tree as of what the store holds, with the pin that was set before.
-pub(super) fn load_tree(store: &Store) -> Result<HeaderTree, StoreError> {
+/// The tree as of what the store holds, with the last checkpoint and the pin that was set before.
+pub(super) fn load_tree(store: &Store, last: Option<Final>) -> Result<HeaderTree, StoreError> {
     let snapshot = store.snapshot();
     let height = snapshot.tip().height;
     let mut tree = HeaderTree::open(&Source(snapshot.clone()), height, tree::Limits::default())
         .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    if let Some(last) = last {
+        tree.set_checkpoint(last.block, last.height, &Source(snapshot.clone()))
+            .map_err(|error| StoreError::Corrupt(error.to_string()))?
+            .map_err(|conflict| StoreError::Corrupt(conflict.to_string()))?;
+    }
     if let Some(bytes) = snapshot.note(PIN_NOTE)?
         && let Ok(pinned) = <[u8; 32]>::try_from(bytes.as_slice()).map(BlockId::from_bytes)
         && let Some(header) = snapshot.header(&pinned)?

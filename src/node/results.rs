@@ -38,14 +38,26 @@ pub fn closing_block(
     }))
 }
 
+/// The checkpoint that makes a block final, if there is one: the first at or above it.
+pub fn checkpoint_of(snapshot: &Snapshot, block: &BlockAt) -> Result<Option<BlockAt>, StoreError> {
+    let first = snapshot.first_certificate_at_or_above(block.height)?;
+    Ok(first.map(|first| BlockAt {
+        id: first.certificate.block,
+        height: first.height,
+    }))
+}
+
 /// Where an election stands, as of the snapshot and this clock. Without finalisers no election gets beyond provisional.
 pub fn phase(
     record: &ElectionRecord,
     closing_block: Option<&BlockAt>,
+    checkpoint: Option<&BlockAt>,
     now_ms: u64,
 ) -> ElectionPhase {
     let terms = &record.election.terms;
-    if closing_block.is_some() {
+    if closing_block.is_some() && checkpoint.is_some() {
+        ElectionPhase::Final
+    } else if closing_block.is_some() {
         ElectionPhase::Provisional
     } else if now_ms >= terms.closes_at_ms {
         ElectionPhase::Closing
@@ -64,13 +76,22 @@ pub fn info(
     now_ms: u64,
 ) -> Result<ElectionInfo, StoreError> {
     let closing = closing_block(snapshot, network, record)?;
+    let checkpoint = final_since(snapshot, closing.as_ref())?;
     Ok(ElectionInfo {
         election: record.election.clone(),
         transaction: record.transaction,
         height: record.position.height,
         votes: snapshot.vote_count(&record.id)?,
-        phase: phase(record, closing.as_ref(), now_ms) as u8,
+        phase: phase(record, closing.as_ref(), checkpoint.as_ref(), now_ms) as u8,
     })
+}
+
+/// The checkpoint that makes a result final, if polls are closed and it is.
+pub fn final_since(
+    snapshot: &Snapshot,
+    closing_block: Option<&BlockAt>,
+) -> Result<Option<BlockAt>, StoreError> {
+    closing_block.map_or(Ok(None), |block| checkpoint_of(snapshot, block))
 }
 
 /// Counts of elections, kept as long as they hold: a count reads every vote, and many ask for the same one.
@@ -104,15 +125,16 @@ impl Tallies {
             return Ok(None);
         };
         let closing = closing_block(snapshot, network, &record)?;
+        let checkpoint = final_since(snapshot, closing.as_ref())?;
         let as_of = closing
             .as_ref()
             .map_or_else(|| snapshot.tip().id, |block| block.id);
         let (tally, eligible) = self.count(snapshot, &record, as_of)?;
         Ok(Some(ElectionResult {
             election: *election,
-            phase: phase(&record, closing.as_ref(), now_ms) as u8,
+            phase: phase(&record, closing.as_ref(), checkpoint.as_ref(), now_ms) as u8,
             closing_block: List::new(closing.into_iter().collect()).expect("one at most"),
-            checkpoint: List::new(Vec::new()).expect("none"),
+            checkpoint: List::new(checkpoint.into_iter().collect()).expect("one at most"),
             eligible,
             tally,
         }))

@@ -37,6 +37,7 @@ impl Node {
                 .collect(),
             ..Commit::default()
         };
+        self.stage.finality.add_to(&mut commit);
         for (transaction, _) in &self.stage.pending {
             commit
                 .pending_insert
@@ -127,6 +128,7 @@ impl Node {
     /// The commit succeeded: who waits for it is told.
     pub(super) fn release_stage(&mut self, side: &[BlockId]) {
         self.stage.notes.clear();
+        self.release_finality();
         self.stage.peers.clear();
         self.stage.bans.clear();
         self.stage.removed.clear();

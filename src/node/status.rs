@@ -7,6 +7,7 @@ use crate::chain::block::BlockId;
 use crate::chain::genesis::NetworkId;
 use crate::chain::transaction::Kind;
 use crate::crypto::PublicKey;
+use crate::node::finality::FinalityStatus;
 use crate::protocol::gossip::Phase;
 
 /// A picture of the node. Times are Unix milliseconds by the node's clock.
@@ -54,6 +55,8 @@ pub struct NodeStatus {
     pub disk_full: bool,
     /// A chain with more work that this node does not follow, because it saw an election close on its own.
     pub competing: Option<CompetingChain>,
+    /// Checkpoints; none where nobody finalises.
+    pub finality: Option<FinalityStatus>,
     /// Sentences that an operator should read.
     pub warnings: Vec<String>,
     /// Counts since the start.
@@ -195,4 +198,6 @@ pub struct Counters {
     pub requests_busy: u64,
     /// Signatures and proofs verified.
     pub verified: u64,
+    /// Checkpoints.
+    pub checkpoints: u64,
 }

@@ -43,10 +43,16 @@ impl Node {
     pub(super) fn peer_ready(&mut self, peer: PeerId) {
         self.peers.add(peer);
         self.ask_status(peer);
+        if self.network.finalises() {
+            self.ask_finality_messages(peer);
+        }
     }
 
     fn ask_status(&mut self, peer: PeerId) {
-        let rests = self.mempool.is_empty() && !self.fetch.is_waiting() && !self.is_syncing();
+        let rests = self.mempool.is_empty()
+            && !self.fetch.is_waiting()
+            && !self.is_syncing()
+            && !self.finality.is_under_way();
         let pause_ms = if rests { IDLE_STATUS_MS } else { STATUS_MS };
         let now_ms = self.now.mono_ms;
         if let Some(entry) = self.peers.get_mut(&peer) {
@@ -126,6 +132,13 @@ impl Node {
             (Asked::BlockTransactions(block), Reply::Transactions { transactions }) => {
                 self.block_transactions_came(peer, block, transactions.into_vec());
             }
+            (
+                Asked::Certificates | Asked::FinalityMessages,
+                Reply::Certificates { certificates, .. },
+            ) => self.certificates_came(peer, certificates.into_vec()),
+            (Asked::FinalityMessages, Reply::FinalityMessages { messages }) => {
+                self.finality_messages_came(peer, messages.into_vec());
+            }
             (asked, Reply::Busy {} | Reply::Unknown {}) => {
                 self.peers.pause(&peer, self.now.mono_ms);
                 self.unanswered(asked);
@@ -165,6 +178,7 @@ impl Node {
         {
             self.ask_headers(peer);
         }
+        self.compare_checkpoints(peer, &status);
         if compare_pools && !self.is_syncing() {
             if let Some(entry) = self.peers.get_mut(&peer) {
                 entry.pool_compared_ms = Some(now.mono_ms);

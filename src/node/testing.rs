@@ -147,6 +147,7 @@ fn picture(network: &Network, store: &Store) -> NodeStatus {
         clock_offset_ms: Some(-3),
         disk_full: false,
         competing: None,
+        finality: None,
         warnings: vec!["mind the gap".into()],
         counters: Counters {
             accepted: counts,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::chain::network::Network;
 use crate::node::DropLog;
+use crate::node::finality::Board;
 use crate::node::results::Tallies;
 use crate::store::Reader;
 
@@ -17,16 +18,23 @@ pub struct Server {
     network: Arc<Network>,
     reader: Reader,
     dropped: Arc<DropLog>,
+    board: Arc<Board>,
     tallies: Arc<Tallies>,
 }
 
 impl Server {
     /// A server over the node's store.
-    pub fn new(network: Arc<Network>, reader: Reader, dropped: Arc<DropLog>) -> Self {
+    pub fn new(
+        network: Arc<Network>,
+        reader: Reader,
+        dropped: Arc<DropLog>,
+        board: Arc<Board>,
+    ) -> Self {
         Self {
             network,
             reader,
             dropped,
+            board,
             tallies: Arc::default(),
         }
     }

@@ -121,15 +121,22 @@ impl Server {
 
     fn status_of(&self, snapshot: &Snapshot, id: &TxId) -> Result<TxStatus, StoreError> {
         if let Some(found) = snapshot.inclusion(id)? {
-            let depth = snapshot.tip().height.saturating_sub(found.header.height);
-            return Ok(TxStatus::Included {
-                inclusion: Inclusion {
-                    header: found.header,
-                    index: found.proof.index,
-                    count: found.proof.count,
-                    path: list(found.proof.path),
+            let height = found.header.height;
+            let inclusion = Inclusion {
+                header: found.header,
+                index: found.proof.index,
+                count: found.proof.count,
+                path: list(found.proof.path),
+            };
+            return Ok(match snapshot.first_certificate_at_or_above(height)? {
+                Some(checkpoint) => TxStatus::Final {
+                    inclusion,
+                    certificate: checkpoint.certificate,
                 },
-                depth,
+                None => TxStatus::Included {
+                    inclusion,
+                    depth: snapshot.tip().height.saturating_sub(height),
+                },
             });
         }
         if snapshot.pending(id)?.is_some() {

@@ -67,9 +67,16 @@ impl Server {
             Request::Transactions { ids, max_bytes } => {
                 transactions(snapshot, ids, (*max_bytes).min(MAX_REPLY_BYTES))?
             }
-            Request::FinalityMessages { .. } => Reply::FinalityMessages {
-                messages: bounded(Vec::new()),
-            },
+            Request::FinalityMessages { checkpoint } => {
+                let last = snapshot.last_certificate()?;
+                // Whoever asks for what is decided is told how.
+                if last.is_some_and(|last| last.certificate.checkpoint >= *checkpoint) {
+                    return certificates(snapshot, *checkpoint, MAX_CERTIFICATES as u64);
+                }
+                Reply::FinalityMessages {
+                    messages: bounded(self.board.messages(*checkpoint)),
+                }
+            }
         })
     }
 }

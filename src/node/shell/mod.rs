@@ -14,6 +14,7 @@
 
 mod commands;
 mod config;
+mod finaliser;
 mod keys;
 mod link;
 mod pump;
@@ -29,6 +30,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 use votenode_p2p::{Limits, Multiaddr, PeerId};
 
+use super::finality::Finaliser;
 use super::handle::{COMMAND_QUEUE, NodeHandle};
 use super::mempool::MempoolLimits;
 use super::queue::InputQueue;
@@ -38,6 +40,7 @@ use crate::chain::network::Network;
 use crate::datadir::DataDir;
 use crate::store::{Expect, OpenError, Store, StoreConfig, StoreError};
 
+pub use finaliser::PromiseFile;
 pub use keys::KeyFileError;
 use link::Link;
 
@@ -55,6 +58,8 @@ pub struct Options {
     pub mempool: MempoolLimits,
     /// Whether to mine.
     pub mine: bool,
+    /// The finaliser's key and where its state is kept, on a finaliser's node.
+    pub finaliser: Option<Finaliser>,
     /// Addresses to listen on.
     pub listen: Vec<Multiaddr>,
     /// Addresses under which others reach this node, if they differ.
@@ -76,6 +81,12 @@ pub enum StartError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The finalisers once decided two checkpoints that no chain contains both.
+    #[error(
+        "the finalisers decided two conflicting checkpoints; the evidence is in {}. Take it to the organisers. Once they \
+         have settled which chain holds, move the file away; then this node starts again", .0.display()
+    )]
+    Conflict(std::path::PathBuf),
     /// A key file cannot be read or made.
     #[error(transparent)]
     Key(#[from] KeyFileError),
@@ -95,6 +106,12 @@ pub enum EndError {
         "the node stopped because of a bug in it; its data is safe. Please report the log above"
     )]
     Panicked,
+    /// The finalisers decided two checkpoints that no chain contains both. Whoever runs the network has to look into it.
+    #[error(
+        "the finalisers decided two conflicting checkpoints: more than a third of their power broke the rules. The \
+         evidence is in {}; take it to the organisers", .0.display()
+    )]
+    Conflict(std::path::PathBuf),
     /// The store could not be closed in order. The next start repairs it.
     #[error("the store could not be closed in order: {0}")]
     Close(#[from] StoreError),
@@ -145,8 +162,12 @@ fn millis(duration: std::time::Duration) -> u64 {
 }
 
 /// Starts a node: opens its store, takes its keys, listens.
-pub async fn start(options: Options) -> Result<Running, StartError> {
+pub async fn start(mut options: Options) -> Result<Running, StartError> {
+    let finaliser = options.finaliser.take();
     let Options { network, dir, .. } = &options;
+    if dir.paths().conflict().exists() {
+        return Err(StartError::Conflict(dir.paths().conflict()));
+    }
     let keypair = keys::node_key(dir)?;
     let miner = keys::miner_key(dir)?;
     let store = Store::open(dir, Expect::Genesis(network), options.store.clone())?;
@@ -164,6 +185,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
             miner,
             mine: options.mine,
             mempool: options.mempool,
+            finaliser,
         },
         store,
         clock.now(),
@@ -189,7 +211,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     );
     let locals = Arc::new(commands::Locals::default());
 
-    let server = Server::new(Arc::clone(network), reader, node.drop_log());
+    let server = Server::new(Arc::clone(network), reader, node.drop_log(), node.board());
     let node_thread = thread::spawn(thread::Parts {
         node,
         network: Arc::clone(network),
@@ -223,6 +245,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
             handle: handle.clone(),
         },
     ));
+    let (paths, network_id) = (dir.paths().clone(), network.id());
     let done = tokio::spawn(async move {
         // Whichever of the two ends first ends the rest: the operator's word, or the node thread by itself.
         let node_ended = tokio::task::spawn_blocking(move || node_thread.join());
@@ -240,10 +263,14 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         };
         commanding.abort();
         pumping.abort();
-        match ended {
-            Ok(Ok(closed)) => closed.map_err(EndError::Close),
-            _ => Err(EndError::Panicked),
+        let Ok(Ok(ended)) = ended else {
+            return Err(EndError::Panicked);
+        };
+        if let Some(conflict) = ended.conflict {
+            finaliser::keep_evidence(&paths, &network_id, &conflict);
+            return Err(EndError::Conflict(paths.conflict()));
         }
+        ended.closed.map_err(EndError::Close)
     });
     info!(%peer, network = %options.network.id().short(), "the node runs");
     Ok(Running {

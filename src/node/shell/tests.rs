@@ -34,6 +34,7 @@ async fn node(network: &Arc<Network>, dir: &std::path::Path, bootstrap: Vec<Mult
         store: StoreConfig::default(),
         mempool: MempoolLimits::default(),
         mine: true,
+        finaliser: None,
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
         external: Vec::new(),
         bootstrap,

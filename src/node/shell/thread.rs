@@ -17,6 +17,7 @@ use crate::chain::network::Network;
 use crate::chain::transaction::Transaction;
 use crate::chain::verify::Verifier;
 use crate::crypto::random_bytes;
+use crate::node::finality::Conflict;
 use crate::node::miner::Miner;
 use crate::node::status::NodeStatus;
 use crate::node::{Effect, Input, Node, Submitter};
@@ -74,8 +75,16 @@ struct Driver {
     miner: Miner,
 }
 
-/// Starts the thread. It gives back how the store was closed.
-pub(super) fn spawn(parts: Parts) -> Result<JoinHandle<Result<(), StoreError>>, std::io::Error> {
+/// How the thread ended.
+pub(super) struct Ended {
+    /// Why the node stopped itself, if it did.
+    pub(super) conflict: Option<Box<Conflict>>,
+    /// How the store was closed.
+    pub(super) closed: Result<(), StoreError>,
+}
+
+/// Starts the thread.
+pub(super) fn spawn(parts: Parts) -> Result<JoinHandle<Ended>, std::io::Error> {
     let queue = Arc::clone(&parts.queue);
     let found_queue = Arc::clone(&parts.queue);
     let miner = Miner::start(parts.network.target, move |found| {
@@ -114,10 +123,11 @@ fn run(
     clock: Clock,
     status: &watch::Sender<Arc<NodeStatus>>,
     served: &Served,
-) -> Result<(), StoreError> {
+) -> Ended {
     let mut last_picture = Instant::now();
     let mut outdated = true;
-    loop {
+    let mut conflict = None;
+    while conflict.is_none() {
         let mut deadline = clock.instant(node.next_wakeup_ms());
         if outdated {
             deadline = deadline.min(last_picture + PICTURE_PAUSE);
@@ -126,7 +136,10 @@ fn run(
             break;
         };
         for effect in node.handle(batch, clock.now()) {
-            driver.carry_out(effect);
+            match effect {
+                Effect::Halt(found) => conflict = Some(found),
+                effect => driver.carry_out(effect),
+            }
         }
         outdated = true;
         if last_picture.elapsed() >= PICTURE_PAUSE {
@@ -136,7 +149,10 @@ fn run(
         }
     }
     driver.miner.stop();
-    node.close()
+    Ended {
+        conflict,
+        closed: node.close(),
+    }
 }
 
 /// Replaces the published picture, keeping what only the shell knows.
@@ -216,6 +232,8 @@ impl Driver {
                     .insist(|handle| handle.penalize(peer, f64::from(points), &reason));
             }
             Effect::NewTip { id, height } => debug!(height, id = %id.short(), "new tip"),
+            // The loop ends with it.
+            Effect::Halt(_) => {}
         }
     }
 

@@ -77,6 +77,7 @@ impl Net {
             Effect::Penalize { peer, points, .. } => {
                 self.penalties.push(Penalty { peer, points });
             }
+            Effect::Halt(conflict) => self.hosts[host].conflict = Some(conflict),
             // A nonce that comes all the same is for the node to ignore.
             Effect::StopMining | Effect::NewTip { .. } => {}
         }

@@ -7,6 +7,7 @@ use votenode_p2p::{MessageId, PeerId, Verdict};
 
 use crate::chain::network::Network;
 use crate::crypto::SigningKey;
+use crate::node::finality::{Conflict, Finaliser, MemoryPromise};
 use crate::node::mempool::MempoolLimits;
 use crate::node::serve::Server;
 use crate::node::{Node, NodeConfig, Now};
@@ -28,6 +29,8 @@ pub(crate) struct Setup {
     pub(crate) mine: bool,
     pub(crate) mempool: MempoolLimits,
     pub(crate) store: StoreConfig,
+    /// Seed of the finaliser's key, on a finaliser's host.
+    pub(crate) finaliser: Option<u8>,
 }
 
 impl Default for Setup {
@@ -40,6 +43,7 @@ impl Default for Setup {
                 check_on_open: false,
                 ..StoreConfig::default()
             },
+            finaliser: None,
         }
     }
 }
@@ -70,6 +74,10 @@ pub(crate) struct Host {
     pub(crate) following: bool,
     pub(crate) seen: BTreeMap<MessageId, Seen>,
     pub(crate) answers: BTreeMap<u64, Vec<Outcome>>,
+    /// The number beside the finaliser's key.
+    pub(crate) promise: MemoryPromise,
+    /// Why the node stopped itself, if it did.
+    pub(crate) conflict: Option<Box<Conflict>>,
     number: u8,
 }
 
@@ -85,6 +93,8 @@ impl Host {
             following: false,
             seen: BTreeMap::new(),
             answers: BTreeMap::new(),
+            promise: MemoryPromise::default(),
+            conflict: None,
             number,
         }
     }
@@ -98,10 +108,14 @@ impl Host {
             miner: SigningKey::from_seed(&[self.number; 32]),
             mine: self.setup.mine,
             mempool: self.setup.mempool,
+            finaliser: self.setup.finaliser.map(|seed| Finaliser {
+                key: SigningKey::from_seed(&[seed; 32]),
+                promise: Box::new(self.promise.clone()),
+            }),
         };
         let reader = store.reader();
         let node = Node::new(config, store, now).unwrap();
-        let server = Server::new(Arc::clone(network), reader, node.drop_log());
+        let server = Server::new(Arc::clone(network), reader, node.drop_log(), node.board());
         self.running = Some(Running { node, server });
         self.incarnation += 1;
     }

@@ -66,6 +66,10 @@ pub(crate) struct Net {
     pub(crate) requests: Vec<(usize, sync::Request)>,
     /// Gossip messages lost on the way, in percent.
     pub(crate) loss_percent: u64,
+    /// How often a node is killed after a batch's commit, with some of its effects released and the rest not.
+    pub(crate) crash_per_mille: u64,
+    /// How often that happened.
+    pub(crate) crashes: u64,
     pub(super) verifier: Verifier,
     pub(super) links: BTreeSet<(usize, usize)>,
     queue: BTreeMap<(u64, u64), (usize, u64, Delivery)>,
@@ -92,6 +96,8 @@ impl Net {
             penalties: Vec::new(),
             requests: Vec::new(),
             loss_percent: 0,
+            crash_per_mille: 0,
+            crashes: 0,
             links: BTreeSet::new(),
             queue: BTreeMap::new(),
             sequence: 0,
@@ -237,8 +243,18 @@ impl Net {
         let Some(running) = &mut self.hosts[host].running else {
             return;
         };
-        for effect in running.node.handle(batch, now) {
+        let mut effects = running.node.handle(batch, now);
+        let killed = self.crash_per_mille > 0 && self.draw(1_000) < self.crash_per_mille;
+        if killed {
+            let released = self.draw(effects.len() as u64 + 1);
+            effects.truncate(released as usize);
+        }
+        for effect in effects {
             self.carry_out(host, effect);
+        }
+        if killed {
+            self.crashes += 1;
+            self.crash(host);
         }
     }
 

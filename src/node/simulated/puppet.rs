@@ -7,6 +7,7 @@ use votenode_p2p::PeerId;
 use super::forge::{Forge, ForgedBlock};
 use super::host::peer_id;
 use crate::chain::block::BlockId;
+use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::transaction::{Transaction, TxId};
 use crate::protocol::sync::{MAX_HEADERS, Reply, Request, Status};
 use crate::wire::List;
@@ -33,6 +34,8 @@ pub(crate) struct Puppet {
     indexes: BTreeMap<BlockId, usize>,
     /// What waits at it.
     pub(crate) pool: Vec<Transaction>,
+    /// Certificates that it gives, whatever they are worth.
+    pub(crate) certificates: Vec<CommitCertificate>,
     /// Milliseconds that its clock is ahead of everybody's.
     pub(crate) ahead_ms: u64,
     /// Requests for bodies that it answered.
@@ -47,6 +50,7 @@ impl Puppet {
             blocks: chain.blocks.clone(),
             indexes: indexes(&chain.blocks),
             pool: Vec::new(),
+            certificates: Vec::new(),
             ahead_ms: 0,
             bodies_served: 0,
         }
@@ -63,11 +67,12 @@ impl Puppet {
             .blocks
             .last()
             .map_or((BlockId::ZERO, 0), |block| (block.0.id(), block.0.height));
+        let checkpoint = self.certificates.last().map(|last| last.block);
         Status {
             tip,
             height,
-            checkpoint: BlockId::ZERO,
-            checkpoint_height: 0,
+            checkpoint: checkpoint.unwrap_or(BlockId::ZERO),
+            checkpoint_height: checkpoint.map_or(0, |_| height),
             pending: self.pool.len() as u64,
             clock_ms: wall_ms + self.ahead_ms,
         }
@@ -119,6 +124,10 @@ impl Puppet {
                     transactions: List::new(found).unwrap(),
                 }
             }
+            Request::Certificates { .. } => Reply::Certificates {
+                certificates: List::new(self.certificates.clone()).unwrap(),
+                changes: List::new(Vec::new()).unwrap(),
+            },
             _ => Reply::Unknown {},
         })
     }

@@ -6,6 +6,7 @@ mod blocks;
 mod bounds;
 mod chaos;
 mod election;
+mod finality;
 mod full;
 mod gossip;
 mod idle;

@@ -1,0 +1,396 @@
+//! The part of a finaliser: when to begin, what to propose, what to think of others' proposals.
+//!
+//! The consensus itself is [`crate::finality::Engine`]; here it meets the chain. It runs only while there is a block
+//! above the last checkpoint, or while more than a third of the power says that there is.
+
+use std::collections::BTreeSet;
+
+use tracing::{error, info, warn};
+
+use super::promise::Promise;
+use crate::chain::block::BlockId;
+use crate::chain::checkpoint::SignedFinalityMessage;
+use crate::chain::genesis::NetworkId;
+use crate::chain::invalid::Failure;
+use crate::chain::overlay::Overlay;
+use crate::chain::rules;
+use crate::crypto::{PublicKey, SigningKey};
+use crate::finality::{Engine, Guard, GuardState, LogEntry, Output, Timeouts};
+use crate::node::Node;
+use crate::store::{Snapshot, StoreError};
+use crate::wire;
+
+/// Name of the note that keeps the guard's state.
+const GUARD_NOTE: &str = "finality-guard";
+/// Name of the note that keeps the highest checkpoint for which something may be signed.
+const INTENT_NOTE: &str = "finality-intent";
+/// Time between two attempts to write the number beside the key, in milliseconds.
+const PROMISE_RETRY_MS: u64 = 2_000;
+/// Proposals under judgement: one a round is honest.
+const MAX_JUDGING: usize = 64;
+
+/// What makes a node a finaliser's.
+pub struct Finaliser {
+    /// The finaliser's key. It is not the key of the node among its peers.
+    pub key: SigningKey,
+    /// Where the number beside the key is kept.
+    pub promise: Box<dyn Promise>,
+}
+
+/// Why a finaliser does not sign for a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// The key is not in the set in force.
+    NotInSet,
+    /// Something was signed up to this checkpoint of which this node's store knows nothing.
+    Restored { through: u64 },
+    /// Nothing is known of this key's past: peers are asked first.
+    Unknown,
+    /// The number beside the key cannot be written.
+    PromiseFailed,
+}
+
+/// The part of a finaliser in this node.
+pub(super) struct Duty {
+    key: PublicKey,
+    engine: Engine,
+    promise: Box<dyn Promise>,
+    /// The number beside the key.
+    promised: Option<u64>,
+    /// The number in the store.
+    intended: u64,
+    retry_ms: u64,
+    /// Nothing is signed up to this checkpoint.
+    forbidden_through: u64,
+    /// Whether this node's past is known, or a peer was asked for it.
+    armed: bool,
+    /// The log of the consensus as of the start.
+    log: Vec<LogEntry>,
+    /// A round of which this node is the proposer, and has nothing to propose yet.
+    wanted: Option<u64>,
+    judging: BTreeSet<(u64, BlockId)>,
+    silence: Option<Silence>,
+}
+
+impl Duty {
+    /// What the store and the number beside the key say of this finaliser's past.
+    pub(super) fn load(
+        finaliser: Finaliser,
+        network: NetworkId,
+        snapshot: &Snapshot,
+    ) -> Result<Self, StoreError> {
+        let corrupt = |what: &str| StoreError::Corrupt(format!("the note {what} is damaged"));
+        let guard: Option<GuardState> = match snapshot.note(GUARD_NOTE)? {
+            Some(bytes) => Some(wire::decode(&bytes).map_err(|_| corrupt(GUARD_NOTE))?),
+            None => None,
+        };
+        let intended = read_intent(snapshot)?;
+        let Finaliser { key, mut promise } = finaliser;
+        let promised = promise
+            .read()
+            .map_err(|error| StoreError::Corrupt(format!("the finaliser's state: {error}")))?;
+        let mut forbidden_through = 0;
+        if let Some(promised) = promised
+            && promised > intended
+        {
+            forbidden_through = promised;
+            warn!(
+                checkpoint = promised,
+                "this store is older than what this finaliser has signed: it was restored from a backup. Nothing is \
+                 signed up to that checkpoint"
+            );
+        }
+        let log = snapshot
+            .finality_log()?
+            .into_iter()
+            .map_while(|bytes| LogEntry::from_bytes(&bytes))
+            .collect();
+        let public = key.public_key();
+        Ok(Self {
+            key: public,
+            engine: Engine::new(network, key, Timeouts::default(), Guard::resume(guard)),
+            promise,
+            promised,
+            intended,
+            retry_ms: 0,
+            forbidden_through,
+            armed: promised.is_some(),
+            log,
+            wanted: None,
+            judging: BTreeSet::new(),
+            silence: None,
+        })
+    }
+
+    pub(super) fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.engine.checkpoint().is_some()
+    }
+
+    pub(super) fn silence(&self) -> Option<Silence> {
+        self.silence
+    }
+
+    pub(super) fn next_deadline_ms(&self) -> Option<u64> {
+        let retry = (self.silence == Some(Silence::PromiseFailed)).then_some(self.retry_ms);
+        self.engine
+            .next_deadline_ms()
+            .into_iter()
+            .chain(retry)
+            .min()
+    }
+
+    /// The checkpoint is decided.
+    pub(super) fn rest(&mut self) {
+        self.engine.stop();
+        self.log.clear();
+        self.wanted = None;
+        self.judging.clear();
+    }
+
+    /// A peer told what it holds: had this key signed something that this node knows nothing of, it would be among it.
+    pub(super) fn heard_from_a_peer(&mut self) {
+        self.armed = true;
+    }
+
+    /// Somebody passes on a message. If this finaliser's key signed it and this node did not, its key is elsewhere too or
+    /// its data is old.
+    pub(super) fn is_told_of(&mut self, message: &SignedFinalityMessage) {
+        if message.finaliser != self.key || self.engine.is_own(&message.message) {
+            return;
+        }
+        if self.forbidden_through < message.message.height {
+            self.forbidden_through = message.message.height;
+            error!(
+                checkpoint = message.message.height,
+                "this finaliser's key signed something that this node did not: another node uses the same key, or this \
+                 node's data was restored from a backup. Nothing is signed up to that checkpoint"
+            );
+            self.rest();
+        }
+    }
+}
+
+fn read_intent(snapshot: &Snapshot) -> Result<u64, StoreError> {
+    let Some(bytes) = snapshot.note(INTENT_NOTE)? else {
+        return Ok(0);
+    };
+    <[u8; 8]>::try_from(bytes.as_slice())
+        .map(u64::from_be_bytes)
+        .map_err(|_| StoreError::Corrupt(format!("the note {INTENT_NOTE} is damaged")))
+}
+
+impl Node {
+    /// Takes part in deciding the next checkpoint, where this node is a finaliser's.
+    pub(super) fn do_duty(&mut self) {
+        if self.finality.conflict.is_some() || self.write_failure.is_some() {
+            return;
+        }
+        let Some(mut duty) = self.finality.duty.take() else {
+            return;
+        };
+        if !duty.is_running() {
+            self.begin(&mut duty);
+        }
+        if duty.is_running() {
+            let outputs = duty.engine.tick(self.now.mono_ms);
+            self.carry_out(&mut duty, outputs);
+            self.answer_engine(&mut duty);
+        }
+        self.finality.duty = Some(duty);
+    }
+
+    /// Begins with the next checkpoint, if there is a reason to and nothing against it.
+    fn begin(&mut self, duty: &mut Duty) {
+        let finality = &self.finality;
+        let next = finality.next();
+        let candidate = self.store.snapshot().tip().height > finality.last_height();
+        let woken = finality.set.has_honest(finality.votes.power(&finality.set));
+        let interrupted = duty
+            .log
+            .iter()
+            .any(|entry| entry.checkpoint() == Some(next));
+        if !(candidate || woken || interrupted) {
+            duty.silence = None;
+            return;
+        }
+        duty.silence = self.silence(duty, next);
+        if duty.silence.is_some() {
+            return;
+        }
+        // First in the store, then beside the key, then the first signature.
+        if duty.intended < next {
+            match read_intent(&self.store.snapshot()) {
+                Ok(intended) => duty.intended = intended,
+                Err(failure) => return self.store_failed(&failure.to_string()),
+            }
+        }
+        if duty.intended < next {
+            let note = (INTENT_NOTE.to_owned(), Some(next.to_be_bytes().to_vec()));
+            self.stage.notes.extend([note]);
+            self.finality.again = true;
+            return;
+        }
+        if duty.promised.is_none_or(|promised| promised < next) {
+            if self.now.mono_ms < duty.retry_ms {
+                duty.silence = Some(Silence::PromiseFailed);
+                return;
+            }
+            if let Err(failure) = duty.promise.write(next) {
+                warn!(%failure, "the finaliser's state beside its key cannot be written; nothing is signed until it can");
+                duty.retry_ms = self.now.mono_ms + PROMISE_RETRY_MS;
+                duty.silence = Some(Silence::PromiseFailed);
+                return;
+            }
+            duty.promised = Some(next);
+        }
+        let log: Vec<LogEntry> = std::mem::take(&mut duty.log)
+            .into_iter()
+            .filter(|entry| entry.checkpoint() == Some(next))
+            .collect();
+        let set = self.finality.set.clone();
+        self.finality.pull.reset(self.now.mono_ms);
+        let outputs = duty.engine.start(&set, next, &log, self.now.mono_ms);
+        self.carry_out(duty, outputs);
+        let heard: Vec<SignedFinalityMessage> =
+            self.finality.votes.clone().into_messages().collect();
+        for message in heard {
+            let outputs = duty.engine.message(&message, self.now.mono_ms);
+            self.carry_out(duty, outputs);
+        }
+    }
+
+    /// Why this finaliser signs nothing for a checkpoint.
+    fn silence(&self, duty: &Duty, checkpoint: u64) -> Option<Silence> {
+        let set = &self.finality.set;
+        let Some(member) = set.member(&duty.key) else {
+            return Some(Silence::NotInSet);
+        };
+        if checkpoint <= duty.forbidden_through {
+            let through = duty.forbidden_through;
+            return Some(Silence::Restored { through });
+        }
+        // Who can decide alone has nobody to ask.
+        (!duty.armed && !set.is_quorum(member.power)).then_some(Silence::Unknown)
+    }
+
+    /// Tells the consensus a message of the checkpoint under way.
+    pub(super) fn tell_engine(&mut self, message: &SignedFinalityMessage) {
+        let Some(mut duty) = self.finality.duty.take() else {
+            return;
+        };
+        // What this node said itself the engine knows.
+        if duty.is_running() && message.finaliser != duty.key {
+            let outputs = duty.engine.message(message, self.now.mono_ms);
+            self.carry_out(&mut duty, outputs);
+        }
+        self.finality.duty = Some(duty);
+    }
+
+    /// What the consensus wants done. What it says waits for the commit.
+    fn carry_out(&mut self, duty: &mut Duty, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Log(entry) => self.stage.finality.log.push(entry.as_bytes().to_vec()),
+                Output::Guard(state) => {
+                    let note = (GUARD_NOTE.to_owned(), Some(wire::encode(&state)));
+                    self.stage.notes.extend([note]);
+                }
+                Output::Say(message) => self.stage.finality.says.push(message),
+                Output::Propose { round, .. } => duty.wanted = Some(round),
+                Output::Judge { round, block, .. } => {
+                    if duty.judging.len() >= MAX_JUDGING {
+                        duty.judging.pop_first();
+                    }
+                    duty.judging.insert((round, block));
+                }
+                Output::Decided(certificate) => {
+                    info!(
+                        checkpoint = certificate.checkpoint,
+                        round = certificate.round,
+                        "decided"
+                    );
+                    self.put_together(certificate);
+                }
+                Output::Evidence(proof) => self.convict(proof),
+                Output::Refused { .. } => {
+                    error!(
+                        ?output,
+                        "the guard kept this finaliser from contradicting itself"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Answers what the consensus asked, as far as this node can say.
+    fn answer_engine(&mut self, duty: &mut Duty) {
+        let tip = self.store.snapshot().tip();
+        if let Some(round) = duty.wanted
+            && tip.height > self.finality.last_height()
+        {
+            duty.wanted = None;
+            let outputs = duty.engine.propose(round, tip.id, self.now.mono_ms);
+            self.carry_out(duty, outputs);
+        }
+        for (round, block) in duty.judging.clone() {
+            match self.judge(&block) {
+                Ok(Some(valid)) => {
+                    duty.judging.remove(&(round, block));
+                    let outputs = duty.engine.judged(round, block, valid, self.now.mono_ms);
+                    self.carry_out(duty, outputs);
+                }
+                Ok(None) => {}
+                Err(failure) => self.store_failed(&failure.to_string()),
+            }
+        }
+    }
+
+    /// Whether a block may become the next checkpoint: it is here, valid, and descends from the last. Nothing, if it is
+    /// not known yet.
+    fn judge(&mut self, block: &BlockId) -> Result<Option<bool>, StoreError> {
+        let snapshot = self.store.snapshot();
+        let last_height = self.finality.last_height();
+        if snapshot.is_main(block)? {
+            let height = snapshot.header(block)?.map_or(0, |header| header.height);
+            return Ok(Some(height > last_height));
+        }
+        if self.tree.is_invalid(block) {
+            return Ok(Some(false));
+        }
+        let Some(path) = self.tree.path(&self.tree.tip(), block) else {
+            return Ok(None);
+        };
+        if path.fork_height < last_height {
+            return Ok(Some(false));
+        }
+        let (Some(base), Some(mut parent)) =
+            (snapshot.at(path.fork_height), snapshot.header(&path.fork)?)
+        else {
+            return Ok(None);
+        };
+        let mut overlay = Overlay::new(&base);
+        for id in path.join {
+            let (Some(header), Some(transactions)) =
+                (self.tree.get(&id).cloned(), self.load_body(&id)?)
+            else {
+                return Ok(None);
+            };
+            match rules::apply_block(&overlay, &self.network, &parent, &header, &transactions) {
+                Ok(delta) => overlay.push(delta),
+                Err(Failure::State(failure)) => {
+                    return Err(StoreError::Corrupt(failure.to_string()));
+                }
+                Err(Failure::Invalid(invalid)) => {
+                    self.block_is_invalid(id, None, &invalid);
+                    return Ok(Some(false));
+                }
+            }
+            parent = header;
+        }
+        Ok(Some(true))
+    }
+}

@@ -1,0 +1,261 @@
+//! Messages of the consensus, from gossip and from peers that are asked for what gossip lost.
+//!
+//! Form first, then who says it, then the signature. What is wrong in every state is rejected; what is about another
+//! checkpoint than the next two, or more than one finaliser needs to say, is ignored.
+
+use tracing::{debug, warn};
+use votenode_p2p::{MessageId, PeerId, Verdict};
+
+use super::votes::{Heard, Votes};
+use crate::chain::checkpoint::SignedFinalityMessage;
+use crate::chain::sign::convict;
+use crate::chain::transaction::{Equivocation, FinalityMessage};
+use crate::finality::is_acceptable;
+use crate::node::Node;
+use crate::node::peers::Asked;
+use crate::protocol::finality::FinalityGossip;
+use crate::protocol::names::Topic;
+use crate::protocol::sync::Request;
+use crate::wire;
+
+/// Time until peers are asked for what was missed, in milliseconds; it doubles while they have nothing new.
+const PULL_MS: u64 = 250;
+/// Longest such time, in milliseconds: finalisers may be away for days.
+const PULL_MS_MAX: u64 = 4_000;
+/// Signatures checked a second. Three messages a round of each finaliser are a few dozen; a second's worth of these
+/// costs a core less than a tenth of it.
+const MAX_CHECKS_PER_SECOND: u32 = 1_500;
+/// Score points for a reply with messages that no correct peer passes on.
+const LIE_POINTS: u32 = 20;
+
+/// When peers are asked for messages about the checkpoint under way.
+#[derive(Debug, Default)]
+pub(super) struct Pull {
+    due_ms: u64,
+    pause_ms: u64,
+    /// Whom the next question goes to, in the order of their ids.
+    turn: usize,
+}
+
+impl Pull {
+    pub(super) fn due_ms(&self) -> u64 {
+        self.due_ms
+    }
+
+    /// Whether peers were asked some times and had nothing new.
+    pub(super) fn in_vain(&self) -> bool {
+        self.pause_ms > 4 * PULL_MS
+    }
+
+    /// Something new came, or another checkpoint began: the next question can wait, but not long.
+    pub(super) fn reset(&mut self, now_ms: u64) {
+        self.pause_ms = PULL_MS;
+        self.due_ms = now_ms + PULL_MS;
+    }
+}
+
+/// Signatures checked in this second.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    second: u64,
+    used: u32,
+}
+
+impl Budget {
+    fn allows(&mut self, now_ms: u64) -> bool {
+        let second = now_ms / 1_000;
+        if self.second != second {
+            *self = Self { second, used: 0 };
+        }
+        self.used += 1;
+        self.used <= MAX_CHECKS_PER_SECOND
+    }
+}
+
+/// What to say of a message.
+enum Opinion {
+    New,
+    Ignored,
+    Wrong(&'static str),
+}
+
+impl Node {
+    /// A message on the topic `finality`.
+    pub(in crate::node) fn gossiped_finality(&mut self, id: MessageId, from: PeerId, data: &[u8]) {
+        let gossip: FinalityGossip = match wire::decode(data) {
+            Ok(gossip) => gossip,
+            Err(error) => return self.reject_gossip(id, from, &error.to_string()),
+        };
+        if !self.network.finalises() {
+            return self.report(id, from, Verdict::Ignore);
+        }
+        match gossip {
+            FinalityGossip::Transactions { transactions } => {
+                self.gossiped_batch(Topic::Finality, id, from, transactions.into_vec());
+            }
+            FinalityGossip::Messages { messages } => {
+                let mut new = false;
+                for message in messages.into_vec() {
+                    match self.hear(message, from) {
+                        Opinion::New => new = true,
+                        Opinion::Ignored => {}
+                        Opinion::Wrong(why) => return self.reject_gossip(id, from, why),
+                    }
+                }
+                let verdict = if new {
+                    Verdict::Accept
+                } else {
+                    Verdict::Ignore
+                };
+                self.report(id, from, verdict);
+            }
+        }
+    }
+
+    /// A peer gave what it holds of the checkpoint under way.
+    pub(in crate::node) fn finality_messages_came(
+        &mut self,
+        peer: PeerId,
+        messages: Vec<SignedFinalityMessage>,
+    ) {
+        if let Some(duty) = &mut self.finality.duty {
+            duty.heard_from_a_peer();
+        }
+        for message in messages {
+            if let Opinion::Wrong(why) = self.hear(message, peer) {
+                return self.penalize(peer, LIE_POINTS, why);
+            }
+        }
+    }
+
+    /// Checks a message of somebody and takes it in.
+    fn hear(&mut self, message: SignedFinalityMessage, from: PeerId) -> Opinion {
+        if !is_acceptable(&message.message) {
+            return Opinion::Wrong("a malformed message of the consensus");
+        }
+        let next = self.finality.next();
+        let checkpoint = message.message.height;
+        if checkpoint < next {
+            return Opinion::Ignored;
+        }
+        if checkpoint > next + 1 {
+            // Whoever passes it on knows more than this node.
+            self.ask_certificates(from);
+            return Opinion::Ignored;
+        }
+        // The set may change with the next checkpoint: a stranger to this node need not be one.
+        if self.finality.set.member(&message.finaliser).is_none() {
+            return Opinion::Ignored;
+        }
+        let votes = if checkpoint == next {
+            &self.finality.votes
+        } else {
+            &self.finality.early
+        };
+        if votes.knows(&message) || !self.finality.budget.allows(self.now.mono_ms) {
+            return Opinion::Ignored;
+        }
+        if !message.is_signed(&self.network.id()) {
+            return Opinion::Wrong("a message of the consensus with a wrong signature");
+        }
+        if let Some(duty) = &mut self.finality.duty {
+            duty.is_told_of(&message);
+        }
+        if self.heard(message) {
+            Opinion::New
+        } else {
+            Opinion::Ignored
+        }
+    }
+
+    /// Takes in a message whose signature is good: this node's own when it is on disk, others' when they were checked.
+    /// Says whether it is new.
+    pub(super) fn heard(&mut self, message: SignedFinalityMessage) -> bool {
+        let next = self.finality.next();
+        let Some(votes) = self.votes_of(message.message.height) else {
+            return false;
+        };
+        match votes.hear(message.clone()) {
+            Heard::New => {}
+            Heard::Conflict(proof) => {
+                self.convict(*proof);
+                return true;
+            }
+            Heard::Known | Heard::Ignored => return false,
+        }
+        self.finality.pull.reset(self.now.mono_ms);
+        self.finality.again = true;
+        if message.message.height != next {
+            return true;
+        }
+        if message.message.kind == FinalityMessage::PRECOMMIT
+            && let Some(block) = message.message.block()
+        {
+            let finality = &self.finality;
+            let round = message.message.round;
+            if let Some(certificate) = finality.votes.certificate(&finality.set, round, &block) {
+                self.put_together(certificate);
+            }
+        }
+        self.tell_engine(&message);
+        true
+    }
+
+    fn votes_of(&mut self, checkpoint: u64) -> Option<&mut Votes> {
+        let finality = &mut self.finality;
+        [&mut finality.votes, &mut finality.early]
+            .into_iter()
+            .find(|votes| votes.checkpoint() == checkpoint)
+    }
+
+    /// A finaliser said two things at one place: the proof goes into the chain.
+    pub(super) fn convict(&mut self, proof: Equivocation) {
+        let name = self
+            .finality
+            .set
+            .member(&proof.finaliser)
+            .map_or_else(String::new, |member| member.name.to_string());
+        warn!(
+            finaliser = %proof.finaliser, name,
+            checkpoint = proof.first.height, round = proof.first.round,
+            "a finaliser signed two conflicting messages; the proof goes into the chain"
+        );
+        self.take_own(convict(&self.network.id(), proof));
+    }
+
+    /// Asks a peer for what gossip lost, while something is under way.
+    pub(super) fn pull_messages(&mut self) {
+        let now_ms = self.now.mono_ms;
+        if !self.finality.is_under_way() || self.finality.pull.due_ms > now_ms {
+            return;
+        }
+        let checkpoint = self.finality.next();
+        let peers: Vec<PeerId> = self.peers.iter().map(|(peer, _)| *peer).collect();
+        let pull = &mut self.finality.pull;
+        pull.pause_ms = (2 * pull.pause_ms).clamp(PULL_MS, PULL_MS_MAX);
+        pull.due_ms = now_ms + pull.pause_ms;
+        if peers.is_empty() {
+            return;
+        }
+        pull.turn = (pull.turn + 1) % peers.len();
+        let peer = peers[pull.turn];
+        debug!(%peer, checkpoint, "asks for messages of the consensus");
+        self.ask_finality_messages(peer);
+    }
+
+    /// Asks a peer for what it holds of the checkpoint under way.
+    pub(in crate::node) fn ask_finality_messages(&mut self, peer: PeerId) {
+        let checkpoint = self.finality.next();
+        if self
+            .peers
+            .is_asking(&peer, |asked| matches!(asked, Asked::FinalityMessages))
+        {
+            return;
+        }
+        self.request(
+            peer,
+            Asked::FinalityMessages,
+            &Request::FinalityMessages { checkpoint },
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! Checkpoints, as every node follows them and a finaliser's node helps to decide them.
+//!
+//! A certificate is the one thing that makes a block final, wherever it comes from: put together from precommits that
+//! are gossiped, served by a peer, or decided by this node's own part in the consensus. Certificates are taken one after
+//! the other: the set of finalisers in force for one checkpoint is what the chain says as of the last.
+//!
+//! - [`votes`]: what was heard about a checkpoint
+//! - [`hearing`]: messages from gossip and from peers that are asked for what was missed
+//! - [`certificates`]: from certificate to checkpoint, and what happens when two conflict
+//! - [`duty`]: the part of a finaliser: proposals, verdicts on others', votes
+//! - [`promise`]: what a finaliser's node knows of its own past beyond its store
+//! - [`board`]: what peers are given of the checkpoint under way
+//!
+//! Nothing that this node signs leaves it before the log of the consensus and the guard's state are on disk.
+
+mod board;
+mod certificates;
+mod duty;
+mod hearing;
+mod promise;
+mod view;
+mod votes;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use votenode_p2p::PeerId;
+
+pub use board::Board;
+pub use certificates::{Conflict, Final};
+pub use duty::Finaliser;
+pub use promise::{MemoryPromise, Promise};
+pub use view::{FinaliserView, FinalityStatus};
+
+use super::{Effect, Node};
+use crate::chain::block::BlockId;
+use crate::chain::checkpoint::{CommitCertificate, FinaliserSet, SignedFinalityMessage};
+use crate::protocol::finality::{FinalityGossip, MAX_MESSAGES};
+use crate::protocol::names::Topic;
+use crate::store::{Commit, Store, StoreError};
+use crate::wire::{self, List};
+use duty::Duty;
+use votes::Votes;
+
+/// Certificates ahead of the chain that are kept: two replies' worth.
+const MAX_AHEAD: usize = 128;
+
+/// A certificate that has yet to become a checkpoint of this node.
+struct Coming {
+    certificate: CommitCertificate,
+    /// Who gave it; nobody, if this node put it together.
+    from: Option<PeerId>,
+    /// Its signatures were checked against the set in force.
+    checked: bool,
+}
+
+/// What this node knows of checkpoints.
+pub(super) struct Finality {
+    /// The set in force for the next checkpoint.
+    set: FinaliserSet,
+    /// The last checkpoint, in the store or on its way there with the next commit.
+    last: Option<Final>,
+    /// Certificates of later ones, by number.
+    coming: BTreeMap<u64, Coming>,
+    /// What was heard about the next checkpoint.
+    votes: Votes,
+    /// What was heard about the one after, from finalisers who are ahead.
+    early: Votes,
+    /// The part of a finaliser, where this node is one.
+    duty: Option<Duty>,
+    board: Arc<Board>,
+    pull: hearing::Pull,
+    budget: hearing::Budget,
+    /// There is a block above the last checkpoint.
+    candidate: bool,
+    /// Something became possible with the last commit; the next batch is wanted at once.
+    again: bool,
+    /// Two certificates that no chain contains both: this node does nothing any more.
+    conflict: Option<Conflict>,
+}
+
+/// What the running batch will commit of it.
+#[derive(Default)]
+pub(super) struct FinalityStage {
+    certificates: Vec<CommitCertificate>,
+    /// The log of the last checkpoint goes.
+    clear_log: bool,
+    log: Vec<Vec<u8>>,
+    /// To be published once all of this is on disk.
+    says: Vec<SignedFinalityMessage>,
+}
+
+impl Finality {
+    /// What the store knows.
+    pub(super) fn load(store: &Store, finaliser: Option<Finaliser>) -> Result<Self, StoreError> {
+        let snapshot = store.snapshot();
+        let last = snapshot.last_certificate()?.map(|last| Final {
+            checkpoint: last.certificate.checkpoint,
+            block: last.certificate.block,
+            height: last.height,
+        });
+        let height = last.map_or(0, |last| last.height);
+        let set = certificates::set_after(&snapshot, height)?;
+        let next = last.map_or(0, |last| last.checkpoint) + 1;
+        let duty = match finaliser {
+            Some(finaliser) => Some(Duty::load(finaliser, snapshot.network().id(), &snapshot)?),
+            None => None,
+        };
+        Ok(Self {
+            set,
+            last,
+            coming: BTreeMap::new(),
+            votes: Votes::new(next),
+            early: Votes::new(next + 1),
+            duty,
+            board: Arc::default(),
+            pull: hearing::Pull::default(),
+            budget: hearing::Budget::default(),
+            candidate: false,
+            again: true,
+            conflict: None,
+        })
+    }
+
+    /// Number of the checkpoint that is decided next.
+    fn next(&self) -> u64 {
+        self.votes.checkpoint()
+    }
+
+    /// Whether this node does nothing any more.
+    pub(super) fn has_stopped(&self) -> bool {
+        self.conflict.is_some()
+    }
+
+    /// The last checkpoint.
+    pub(super) fn last(&self) -> Option<Final> {
+        self.last
+    }
+
+    pub(super) fn last_height(&self) -> u64 {
+        self.last.map_or(0, |last| last.height)
+    }
+
+    /// Whether the next checkpoint is being decided, as far as this node hears.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.candidate || !self.votes.is_empty() || !self.coming.is_empty()
+    }
+
+    /// When this is to be looked at again at the latest, by the monotonic clock.
+    pub(super) fn next_wakeup_ms(&self, now_ms: u64) -> Option<u64> {
+        if self.again {
+            return Some(now_ms);
+        }
+        let pull = self.is_under_way().then(|| self.pull.due_ms());
+        let duty = self.duty.as_ref().and_then(Duty::next_deadline_ms);
+        pull.into_iter().chain(duty).min()
+    }
+}
+
+impl FinalityStage {
+    /// Adds to the batch's commit.
+    pub(super) fn add_to(&self, commit: &mut Commit) {
+        commit.certificates = self.certificates.clone();
+        commit.finality_log_clear = self.clear_log;
+        commit.finality_log = self.log.clone();
+    }
+}
+
+impl Node {
+    /// Where messages about the checkpoint under way are found, by those who answer peers.
+    pub fn board(&self) -> Arc<Board> {
+        Arc::clone(&self.finality.board)
+    }
+
+    /// Does what has become possible: takes certificates, begins with the next checkpoint, asks for what was missed.
+    pub(super) fn work_on_checkpoint(&mut self) {
+        if !self.network.finalises() {
+            return;
+        }
+        if std::mem::take(&mut self.finality.again) {
+            self.serve_messages();
+        }
+        self.take_certificates();
+        let candidate = self.store.snapshot().tip().height > self.finality.last_height();
+        if candidate && !std::mem::replace(&mut self.finality.candidate, candidate) {
+            self.finality.pull.reset(self.now.mono_ms);
+        }
+        self.finality.candidate = candidate;
+        self.do_duty();
+        self.pull_messages();
+    }
+
+    /// The commit succeeded: what this node signed may leave it.
+    pub(super) fn release_finality(&mut self) {
+        let stage = std::mem::take(&mut self.stage.finality);
+        if stage.says.is_empty() && stage.certificates.is_empty() {
+            return;
+        }
+        for messages in stage.says.chunks(MAX_MESSAGES) {
+            let messages = List::new(messages.to_vec()).expect("a chunk is not empty");
+            self.out.push(Effect::Publish {
+                topic: Topic::Finality,
+                data: wire::encode(&FinalityGossip::Messages { messages }),
+            });
+        }
+        for message in stage.says {
+            self.heard(message);
+        }
+        self.finality.again = true;
+    }
+
+    /// Puts up what peers may ask for: what others said, and of this node's own what is on disk.
+    fn serve_messages(&self) {
+        let votes = &self.finality.votes;
+        self.finality
+            .board
+            .set(votes.checkpoint(), votes.to_serve());
+    }
+
+    /// The last checkpoint, as others are told: the genesis block if there is none.
+    pub(super) fn checkpoint(&self) -> (BlockId, u64) {
+        self.finality
+            .last()
+            .map_or((self.network.genesis_block(), 0), |last| {
+                (last.block, last.height)
+            })
+    }
+}

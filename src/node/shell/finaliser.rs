@@ -1,0 +1,138 @@
+//! The files of a finaliser's node: the number beside its key, and the evidence when finalisers broke the rules.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tracing::error;
+
+use crate::chain::checkpoint::CommitCertificate;
+use crate::chain::genesis::NetworkId;
+use crate::datadir::{DataPaths, replace_file};
+use crate::node::finality::{Conflict, Promise};
+use crate::wire;
+
+/// First line of the file.
+const HEAD: &str = "votenode finaliser state 1";
+
+/// The number beside a finaliser's key, in a file: see [`crate::node::finality`].
+#[derive(Clone, Debug)]
+pub struct PromiseFile {
+    path: PathBuf,
+    network: NetworkId,
+}
+
+impl PromiseFile {
+    /// The file at this path. The number is that of one network: a key is not used in two.
+    pub fn new(path: PathBuf, network: NetworkId) -> Self {
+        Self { path, network }
+    }
+
+    /// The file that belongs to a key file: the same name with `.state` behind it.
+    pub fn beside(key: &Path) -> PathBuf {
+        let mut name = key.as_os_str().to_owned();
+        name.push(".state");
+        PathBuf::from(name)
+    }
+
+    fn parse(&self, text: &str) -> io::Result<u64> {
+        let malformed = || {
+            let text = format!(
+                "{} is damaged, or another network's. If you are sure that this key signed nothing that this node's \
+                 data does not know of, move it away",
+                self.path.display()
+            );
+            io::Error::new(ErrorKind::InvalidData, text)
+        };
+        let mut lines = text.lines();
+        let network = format!("network {}", self.network);
+        if lines.next() != Some(HEAD) || lines.next() != Some(network.as_str()) {
+            return Err(malformed());
+        }
+        let number = lines
+            .next()
+            .and_then(|line| line.strip_prefix("checkpoint "))
+            .and_then(|number| number.parse().ok());
+        match (number, lines.next()) {
+            (Some(number), None) => Ok(number),
+            _ => Err(malformed()),
+        }
+    }
+}
+
+impl Promise for PromiseFile {
+    fn read(&mut self) -> io::Result<Option<u64>> {
+        match std::fs::read_to_string(&self.path) {
+            Ok(text) => self.parse(&text).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                let text = format!("cannot read {}: {error}", self.path.display());
+                Err(io::Error::new(error.kind(), text))
+            }
+        }
+    }
+
+    fn write(&mut self, checkpoint: u64) -> io::Result<()> {
+        let text = format!(
+            "{HEAD}\nnetwork {}\ncheckpoint {checkpoint}\n",
+            self.network
+        );
+        replace_file(&self.path, text.as_bytes())
+    }
+}
+
+/// Writes the evidence, for the organisers and for whoever they show it to.
+pub(super) fn keep_evidence(paths: &DataPaths, network: &NetworkId, conflict: &Conflict) {
+    let told = |certificate: &CommitCertificate| {
+        let encoded = wire::encode(certificate);
+        json!({
+            "checkpoint": certificate.checkpoint,
+            "block": certificate.block,
+            "set": certificate.set,
+            "round": certificate.round,
+            "certificate": encoded.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+        })
+    };
+    let signed_both: Vec<_> = conflict
+        .signed_both
+        .iter()
+        .map(|finaliser| json!({ "key": finaliser.key, "name": finaliser.name.to_string() }))
+        .collect();
+    let evidence = json!({
+        "network": network,
+        "ours": told(&conflict.ours),
+        "theirs": told(&conflict.theirs),
+        "signed_both": signed_both,
+    });
+    let text = format!("{evidence:#}\n");
+    if let Err(failure) = paths.replace(&paths.conflict(), text.as_bytes()) {
+        error!(%failure, evidence = text, "the evidence cannot be written; here it is");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_promise_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = PromiseFile::beside(&dir.path().join("ada.key"));
+        assert!(path.ends_with("ada.key.state"));
+        let network = NetworkId::from_bytes([1; 32]);
+        let mut file = PromiseFile::new(path.clone(), network);
+        assert_eq!(file.read().unwrap(), None);
+        for checkpoint in [1, 2, 900] {
+            file.write(checkpoint).unwrap();
+            assert_eq!(file.clone().read().unwrap(), Some(checkpoint));
+        }
+        let other = NetworkId::from_bytes([2; 32]);
+        let stray = PromiseFile::new(path.clone(), other).read().unwrap_err();
+        assert!(stray.to_string().contains("another network's"), "{stray}");
+        for garbage in ["", "7", "votenode finaliser state 1\ncheckpoint 7\n"] {
+            std::fs::write(&path, garbage).unwrap();
+            assert_eq!(file.read().unwrap_err().kind(), ErrorKind::InvalidData);
+        }
+    }
+}
