@@ -117,7 +117,7 @@ impl Finality {
             pull: hearing::Pull::default(),
             budget: hearing::Budget::default(),
             candidate: false,
-            again: true,
+            again: snapshot.network().finalises(),
             conflict: None,
         })
     }
