@@ -20,7 +20,7 @@ use crate::export::{ChainWriter, stored_blocks};
 use crate::genesis;
 use crate::http;
 use crate::join::{GenesisQuery, JoinError, fetch_genesis};
-use crate::node::finality::Finaliser;
+use crate::node::finality::{Finaliser, Promise as _};
 use crate::node::handle::NodeHandle;
 use crate::node::mempool::MempoolLimits;
 use crate::node::shell::{self, EndError, Options, PromiseFile, StartError};
@@ -190,7 +190,12 @@ fn finaliser(
         None => warn!(key = %public, "this node's finaliser key is not in the genesis"),
     }
     let key = SigningKey::from_seed(&key.signing_key().seed());
-    let promise = Box::new(PromiseFile::new(state, network.id()));
+    let mut promise = PromiseFile::new(state.clone(), network.id());
+    promise.read().map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => Failure::usage(error),
+        _ => Failure::file("read", &state, &error),
+    })?;
+    let promise = Box::new(promise);
     Ok(Some(Finaliser { key, promise }))
 }
 

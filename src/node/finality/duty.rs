@@ -351,6 +351,10 @@ impl Node {
 
     /// Whether a block may become the next checkpoint: it is here, valid, and descends from the last. Nothing, if it is
     /// not known yet.
+    ///
+    /// A block beside this node's best chain has to wait: were it taken because it is valid, a proposer could bring back a
+    /// branch that leaves votes out. But once more than two thirds found it good, whoever they are locked on it need the
+    /// others to go on.
     fn judge(&mut self, block: &BlockId) -> Result<Option<bool>, StoreError> {
         let snapshot = self.store.snapshot();
         let last_height = self.finality.last_height();
@@ -366,6 +370,9 @@ impl Node {
         };
         if path.fork_height < last_height {
             return Ok(Some(false));
+        }
+        if !self.finality.votes.has_polka(&self.finality.set, block) {
+            return Ok(None);
         }
         let (Some(base), Some(mut parent)) =
             (snapshot.at(path.fork_height), snapshot.header(&path.fork)?)

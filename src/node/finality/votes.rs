@@ -121,6 +121,20 @@ impl Votes {
         })
     }
 
+    /// Whether more than two thirds of the power prevoted for this block in some round.
+    pub(super) fn has_polka(&self, set: &FinaliserSet, block: &BlockId) -> bool {
+        let mut rounds: BTreeMap<u64, u64> = BTreeMap::new();
+        for (key, said) in &self.said {
+            let power = set.member(key).map_or(0, |member| member.power);
+            for ((round, kind), message) in said {
+                if *kind == FinalityMessage::PREVOTE && message.message.block() == Some(*block) {
+                    *rounds.entry(*round).or_default() += power;
+                }
+            }
+        }
+        rounds.values().any(|power| set.is_quorum(*power))
+    }
+
     /// Power of those who said anything.
     pub(super) fn power(&self, set: &FinaliserSet) -> u64 {
         self.said

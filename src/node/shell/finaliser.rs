@@ -65,10 +65,7 @@ impl Promise for PromiseFile {
         match std::fs::read_to_string(&self.path) {
             Ok(text) => self.parse(&text).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => {
-                let text = format!("cannot read {}: {error}", self.path.display());
-                Err(io::Error::new(error.kind(), text))
-            }
+            Err(error) => Err(error),
         }
     }
 

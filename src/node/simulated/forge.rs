@@ -109,6 +109,20 @@ impl Forge {
         self.tip.id()
     }
 
+    /// Adds a block that somebody else made.
+    pub(crate) fn adopt(&mut self, header: Header, transactions: Vec<Transaction>) {
+        let verifier = Verifier::new(Arc::clone(&self.network), [0; 32]);
+        let verified: Vec<_> = verifier
+            .verify(transactions.clone())
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        let delta = apply_block(&self.state, &self.network, &self.tip, &header, &verified).unwrap();
+        self.state.insert(delta);
+        self.tip = header.clone();
+        self.blocks.push((header, transactions));
+    }
+
     /// Adds so many empty blocks, one block time apart.
     pub(crate) fn extend_empty(&mut self, count: usize) {
         for _ in 0..count {

@@ -383,6 +383,66 @@ fn whoever_is_killed_never_signs_twice_and_no_checkpoint_leaves() {
     println!("{seeds} seeds, {crashed} crashes, {said} messages of the consensus");
 }
 
+/// One of four proposes a branch of its own that leaves out a vote; it is as long as the best chain.
+#[test]
+fn a_valid_branch_beside_the_best_chain_is_not_prevoted() {
+    let network = finalising(4);
+    let mut net = hosts(&network, 3, 1);
+    make_final(&mut net, 3, testing::register(&network, 1));
+    let next = last_certificate(&net, 0).unwrap().checkpoint + 1;
+    // Nobody finalises for a while: both branches are there before anything is proposed.
+    for host in 0..3 {
+        net.crash(host);
+    }
+    let kept = testing::register(&network, 2);
+    net.accept(3, vec![kept.clone()]);
+    net.until("mined", 20_000, |net| net.is_included(3, kept.id()));
+    let mut branch = Forge::new(&network);
+    for height in 1..=net.tip(3).0 {
+        let snapshot = net.node(3).store().snapshot();
+        let (id, header) = snapshot.main_block(height).unwrap().unwrap();
+        if height < net.tip(3).0 {
+            branch.adopt(
+                header,
+                snapshot.transactions(&id).unwrap().unwrap().into_vec(),
+            );
+        } else {
+            branch.extend(header.timestamp_ms, Vec::new());
+        }
+    }
+    net.add_puppet(Puppet::new(200, &branch, Manner::Honest), &[3]);
+    let mined = net.tip(3).1;
+    net.until("both branches are known", 20_000, |net| {
+        net.node(3).tree.get(&branch.tip()).is_some()
+    });
+    net.run(5_000);
+    let best = net.tip(3).1;
+    let other = if best == mined { branch.tip() } else { mined };
+    assert_ne!(best, other);
+    for host in 0..3 {
+        net.start(host);
+        net.until("the best chain", 20_000, |net| net.tip(host).1 == best);
+        net.input(host, Input::PeerReady { peer: peer_id(200) });
+    }
+    for round in 0..6 {
+        let proposal = say(&network, 4, 0, next, round, other.as_bytes());
+        for host in 0..4 {
+            gossip(&mut net, host, vec![proposal.clone()]);
+        }
+    }
+    net.until("a checkpoint", 60_000, |net| {
+        (0..4).all(|host| last_certificate(net, host).is_some_and(|c| c.checkpoint >= next))
+    });
+    let decided = net
+        .node(0)
+        .store()
+        .snapshot()
+        .certificate(next)
+        .unwrap()
+        .unwrap();
+    assert_eq!(decided.certificate.block, best);
+}
+
 fn gossip(net: &mut Net, host: usize, messages: Vec<SignedFinalityMessage>) {
     let messages = List::new(messages).unwrap();
     let data = wire::encode(&FinalityGossip::Messages { messages });
