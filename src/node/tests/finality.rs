@@ -10,7 +10,7 @@ use crate::chain::state::View;
 use crate::chain::transaction::{Approval, FinalityMessage};
 use crate::crypto::{PublicKey, SigningKey};
 use crate::node::Input;
-use crate::node::simulated::forge::Forge;
+use crate::node::simulated::forge::{Forge, compact};
 use crate::node::simulated::host::{Setup, peer_id};
 use crate::node::simulated::puppet::{Manner, Puppet};
 use crate::protocol::finality::FinalityGossip;
@@ -388,8 +388,18 @@ fn whoever_is_killed_never_signs_twice_and_no_checkpoint_leaves() {
 fn a_valid_branch_beside_the_best_chain_is_not_prevoted() {
     let network = finalising(4);
     let mut net = hosts(&network, 3, 1);
-    make_final(&mut net, 3, testing::register(&network, 1));
-    let next = last_certificate(&net, 0).unwrap().checkpoint + 1;
+    // With equal powers members propose by turns, in the order of their keys. The liar's turn has to come.
+    let mut keys: Vec<PublicKey> = (1..5).map(|seed| key(seed).public_key()).collect();
+    keys.sort_unstable();
+    let turn = keys.iter().position(|k| *k == key(4).public_key()).unwrap() as u64;
+    let mut next = 0;
+    for voter in 10.. {
+        make_final(&mut net, 3, testing::register(&network, voter));
+        next = last_certificate(&net, 0).unwrap().checkpoint + 1;
+        if next % 4 == turn {
+            break;
+        }
+    }
     // Nobody finalises for a while: both branches are there before anything is proposed.
     for host in 0..3 {
         net.crash(host);
@@ -397,38 +407,38 @@ fn a_valid_branch_beside_the_best_chain_is_not_prevoted() {
     let kept = testing::register(&network, 2);
     net.accept(3, vec![kept.clone()]);
     net.until("mined", 20_000, |net| net.is_included(3, kept.id()));
+    let (height, best) = net.tip(3);
+    let snapshot = net.node(3).store().snapshot();
     let mut branch = Forge::new(&network);
-    for height in 1..=net.tip(3).0 {
-        let snapshot = net.node(3).store().snapshot();
+    for height in 1..height {
         let (id, header) = snapshot.main_block(height).unwrap().unwrap();
-        if height < net.tip(3).0 {
-            branch.adopt(
-                header,
-                snapshot.transactions(&id).unwrap().unwrap().into_vec(),
-            );
-        } else {
-            branch.extend(header.timestamp_ms, Vec::new());
-        }
+        branch.adopt(
+            header,
+            snapshot.transactions(&id).unwrap().unwrap().into_vec(),
+        );
     }
-    net.add_puppet(Puppet::new(200, &branch, Manner::Honest), &[3]);
-    let mined = net.tip(3).1;
-    net.until("both branches are known", 20_000, |net| {
-        net.node(3).tree.get(&branch.tip()).is_some()
-    });
-    net.run(5_000);
-    let best = net.tip(3).1;
-    let other = if best == mined { branch.tip() } else { mined };
-    assert_ne!(best, other);
+    // As much work, and a higher id: nobody's best chain.
+    let earliest_ms = snapshot.main_block(height).unwrap().unwrap().1.timestamp_ms;
+    let block = (0..)
+        .map(|later_ms| branch.next(earliest_ms + later_ms, Vec::new()).0)
+        .find(|block| block.0.id() > best)
+        .unwrap();
+    let other = block.0.id();
+    net.run(1_000);
     for host in 0..3 {
         net.start(host);
         net.until("the best chain", 20_000, |net| net.tip(host).1 == best);
-        net.input(host, Input::PeerReady { peer: peer_id(200) });
-    }
-    for round in 0..6 {
-        let proposal = say(&network, 4, 0, next, round, other.as_bytes());
-        for host in 0..4 {
-            gossip(&mut net, host, vec![proposal.clone()]);
-        }
+        net.gossip(
+            host,
+            peer_id(200),
+            Topic::Block,
+            wire::encode(&compact(&block)),
+        );
+        net.until("the other branch", 1_000, |net| {
+            net.node(host).has_body(&other)
+        });
+        let proposal = say(&network, 4, 0, next, 0, other.as_bytes());
+        gossip(&mut net, host, vec![proposal]);
     }
     net.until("a checkpoint", 60_000, |net| {
         (0..4).all(|host| last_certificate(net, host).is_some_and(|c| c.checkpoint >= next))
