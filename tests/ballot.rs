@@ -35,6 +35,7 @@ async fn node(network: &Arc<Network>, dir: &Path, bootstrap: Vec<Multiaddr>) -> 
         store: StoreConfig::default(),
         mempool: MempoolLimits::default(),
         mine: true,
+        finaliser: None,
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
         external: Vec::new(),
         bootstrap,
