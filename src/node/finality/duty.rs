@@ -130,6 +130,10 @@ impl Duty {
         self.engine.checkpoint().is_some()
     }
 
+    pub(super) fn held_messages(&self) -> Vec<SignedFinalityMessage> {
+        self.engine.held_messages()
+    }
+
     pub(super) fn silence(&self) -> Option<Silence> {
         self.silence
     }

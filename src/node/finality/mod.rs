@@ -211,10 +211,18 @@ impl Node {
 
     /// Puts up what peers may ask for: what others said, and of this node's own what is on disk.
     fn serve_messages(&self) {
-        let votes = &self.finality.votes;
-        self.finality
-            .board
-            .set(votes.checkpoint(), votes.to_serve());
+        let finality = &self.finality;
+        let votes = &finality.votes;
+        let messages = match finality.duty.as_ref().filter(|duty| duty.is_running()) {
+            // The consensus knows what its rounds rest on; but not what is on disk.
+            Some(duty) => duty
+                .held_messages()
+                .into_iter()
+                .filter(|message| message.finaliser != *duty.key() || votes.knows(message))
+                .collect(),
+            None => votes.to_serve(),
+        };
+        finality.board.set(votes.checkpoint(), messages);
     }
 
     /// The last checkpoint, as others are told: the genesis block if there is none.
