@@ -372,6 +372,11 @@ pub(super) fn signed(message: &SignedFinalityMessage) -> Option<Signed> {
 }
 
 impl Vote {
+    /// Who casts it.
+    pub(super) fn voter(&self) -> PublicKey {
+        self.voter
+    }
+
     /// What the voter signs.
     pub(super) fn message(&self) -> FinalityMessage {
         FinalityMessage {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
-use arc_malachitebft_core_consensus::{Effect, Resumable as _, Resume, SignedConsensusMsg};
+use arc_malachitebft_core_consensus::{Effect, Input, Resumable as _, Resume, SignedConsensusMsg};
 use arc_malachitebft_core_types::SignedMessage;
 
 use super::Output;
@@ -21,6 +21,7 @@ use crate::chain::checkpoint::SignedFinalityMessage;
 use crate::chain::genesis::NetworkId;
 use crate::chain::transaction::FinalityMessage;
 use crate::crypto::{PublicKey, Signature, SigningKey};
+use crate::wire::Blob;
 
 /// Stands where the guard refused to sign. It verifies under no key of prime order, and the core, told so, drops it.
 const UNSIGNED: Signature = Signature::ZERO;
@@ -57,6 +58,10 @@ pub(super) struct Scene {
     pub(super) polkas: BTreeSet<(u64, BlockId)>,
     /// Entries of the log that is being replayed; they are not written again.
     pub(super) replaying: Option<BTreeSet<LogEntry>>,
+    /// Votes for nil in the place of some that the guard refused: the core takes them as if they came from elsewhere.
+    pub(super) instead: Vec<SignedFinalityMessage>,
+    /// How many of those were said.
+    pub(super) instead_said: usize,
     /// Nothing is signed: the log contradicts itself.
     pub(super) diverged: bool,
     /// The round that decided.
@@ -112,7 +117,14 @@ impl Hands<'_> {
             Effect::VerifyRoundCertificate(_, _, _, r) => r.resume_with(Ok(())),
             Effect::VerifyCommitCertificate(_, _, _, r) => r.resume_with(Ok(())),
             Effect::WalAppend(_, input, r) => {
-                let entry = LogEntry::of_input(self.scene.checkpoint, &input);
+                // In a replay the core takes its own vote from the log's index, ahead of its place in the log.
+                if let Input::Vote(vote) = &input
+                    && vote.message.voter() == self.identity.public
+                {
+                    self.keep(&vote.message.with(vote.signature));
+                }
+                let instead = |message: &_| self.scene.instead.contains(message);
+                let entry = LogEntry::of_input(self.scene.checkpoint, &input, instead);
                 if let Some(entry) = entry.filter(|entry| !self.is_logged(entry)) {
                     self.out.push(Output::Log(entry));
                 }
@@ -152,37 +164,72 @@ impl Hands<'_> {
 
     /// Signs what the guard allows.
     fn sign(&mut self, message: FinalityMessage) -> Signature {
-        let Identity { network, key, .. } = self.identity;
-        let block = message.block();
-        let polka = block.and_then(|block| self.scene.held.polka_for(&block, message.round));
-        let allowed = if self.scene.diverged {
-            Err(Refusal::Diverged)
-        } else {
-            self.guard.allow(network, &message, polka)
-        };
-        match allowed {
-            Ok(changed) => {
-                if changed {
-                    self.out.push(Output::Guard(self.guard.state().clone()));
-                }
-                let signed = SignedFinalityMessage::sign(key, network, message);
+        match self.try_sign(message.clone()) {
+            Ok(signed) => {
                 self.keep(&signed);
                 signed.signature
             }
             Err(why) => {
-                self.out.push(Output::Refused { message, why });
+                // In a replay the core wants once more what was refused before.
+                if self.scene.replaying.is_none() {
+                    self.vote_nil_instead(&message, why);
+                    self.out.push(Output::Refused { message, why });
+                }
                 UNSIGNED
             }
         }
     }
 
+    fn try_sign(&mut self, message: FinalityMessage) -> Result<SignedFinalityMessage, Refusal> {
+        let Identity { network, key, .. } = self.identity;
+        if self.scene.diverged {
+            return Err(Refusal::Diverged);
+        }
+        let block = message.block();
+        let polka = block.and_then(|block| self.scene.held.polka_for(&block, message.round));
+        if self.guard.allow(network, &message, polka)? {
+            self.out.push(Output::Guard(self.guard.state().clone()));
+        }
+        Ok(SignedFinalityMessage::sign(key, network, message))
+    }
+
+    /// A finaliser that may not vote for a block votes for nil, as the rules have it for one that is locked: the others
+    /// wait for its vote, whatever it is.
+    fn vote_nil_instead(&mut self, refused: &FinalityMessage, why: Refusal) {
+        let vote = refused.kind != FinalityMessage::PROPOSAL && refused.block().is_some();
+        if !vote || !matches!(why, Refusal::Locked | Refusal::NoPolka) {
+            return;
+        }
+        let nil = FinalityMessage {
+            value: Blob::of([]),
+            ..refused.clone()
+        };
+        if let Ok(signed) = self.try_sign(nil) {
+            // It is not marked as fed: the core gets it as soon as it is done with what it is at.
+            self.count(&signed);
+            self.scene.instead.push(signed);
+        }
+    }
+
     /// Counts a message that the core has by itself.
     pub(super) fn keep(&mut self, message: &SignedFinalityMessage) {
-        let taken = self.scene.held.take(message, self.scene.round);
+        self.count(message);
         self.scene.held.mark_fed(message);
+    }
+
+    fn count(&mut self, message: &SignedFinalityMessage) {
+        let taken = self.scene.held.take(message, self.scene.round);
         if let Taken::Convicts(equivocation) = taken {
             self.out.push(Output::Evidence(*equivocation));
         }
+    }
+
+    /// Says the votes for nil that the core did not ask for, once they are in the log.
+    pub(super) fn say_instead(&mut self) {
+        let scene = &mut *self.scene;
+        let unsaid = scene.instead.iter().skip(scene.instead_said).cloned();
+        self.out.extend(unsaid.map(Output::Say));
+        scene.instead_said = scene.instead.len();
     }
 
     fn say(&mut self, message: SignedFinalityMessage) {

@@ -125,6 +125,8 @@ impl Engine {
             verdicts: BTreeMap::new(),
             polkas: BTreeSet::new(),
             replaying: None,
+            instead: Vec::new(),
+            instead_said: 0,
             diverged: false,
             decided: None,
         };

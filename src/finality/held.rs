@@ -5,11 +5,13 @@
 //! still votes. Here both are kept, each counts for its own block, and what the core missed is given to it as a
 //! certificate. Counting twice also makes the [`Guard`](super::Guard)'s proofs independent of the core.
 //!
-//! Memory is bounded whatever is sent: two messages per sender, kind and round; rounds in a window around the current
+//! Memory is bounded whatever is sent: two messages per sender, kind and round, and such others as a proposal at hand
+//! builds on; rounds in a window around the current
 //! one, the few before it that a lock needs, and [`FAR_ROUNDS`] beyond it per sender. Whose signature a message bears
 //! was checked before it comes here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use crate::chain::block::BlockId;
 use crate::chain::checkpoint::{CommitCertificate, FinaliserSet, SignedFinalityMessage};
@@ -56,11 +58,18 @@ struct Kept {
 /// By kind, then sender.
 type Round = BTreeMap<(u8, PublicKey), Vec<Kept>>;
 
+/// The keys of all messages of a kind.
+fn kind(kind: u8) -> RangeInclusive<(u8, PublicKey)> {
+    (kind, PublicKey::ZERO)..=(kind, PublicKey::from_bytes([u8::MAX; 32]))
+}
+
 #[derive(Debug)]
 pub(super) struct Held {
     set: FinaliserSet,
     rounds: BTreeMap<u64, Round>,
     convicted: BTreeSet<(PublicKey, u8, u64)>,
+    /// The round of the polka that the core would propose again.
+    valid: Option<u64>,
 }
 
 impl Held {
@@ -69,6 +78,7 @@ impl Held {
             set,
             rounds: BTreeMap::new(),
             convicted: BTreeSet::new(),
+            valid: None,
         }
     }
 
@@ -79,9 +89,15 @@ impl Held {
             return Taken::Ignored;
         }
         let key = (said.kind, sender);
+        // Or a liar could use up the room with other votes, and hide the one that makes a polka.
+        let most = if self.justifies(said, current) {
+            usize::MAX
+        } else {
+            VERSIONS
+        };
         let versions = self.rounds.entry(said.round).or_default();
         let versions = versions.entry(key).or_default();
-        if versions.len() >= VERSIONS || versions.iter().any(|kept| kept.message.message == *said) {
+        if versions.len() >= most || versions.iter().any(|kept| kept.message.message == *said) {
             return Taken::Ignored;
         }
         let other = versions.first().map(|kept| kept.message.clone());
@@ -132,24 +148,43 @@ impl Held {
         }
     }
 
-    /// Rounds far behind whose prevotes matter still: those that proposals at hand refer to, and the last with a polka.
+    /// The polkas that proposals of recent and coming rounds build on: round and block. Few: there are two proposals in
+    /// each of a few rounds.
+    fn built_on(&self, current: u64) -> impl Iterator<Item = (u64, BlockId)> + '_ {
+        let from = current.saturating_sub(BEHIND);
+        self.rounds.range(from..).flat_map(|(_, messages)| {
+            let proposals = messages
+                .range(kind(FinalityMessage::PROPOSAL))
+                .flat_map(|(_, versions)| versions);
+            proposals.filter_map(|kept| {
+                let proposal = &kept.message.message;
+                Some((proposal.lock_round.checked_sub(1)?, proposal.block()?))
+            })
+        })
+    }
+
+    /// Whether a message is a prevote that a proposal builds on.
+    fn justifies(&self, said: &FinalityMessage, current: u64) -> bool {
+        let polka = said.block().map(|block| (said.round, block));
+        said.kind == FinalityMessage::PREVOTE
+            && self
+                .built_on(current)
+                .any(|built_on| Some(built_on) == polka)
+    }
+
+    /// Rounds far behind whose prevotes matter still: those that proposals at hand build on, the one that the core would
+    /// propose again, and the last with a polka.
     fn needed(&self, current: u64) -> BTreeSet<u64> {
-        let recent = self.rounds.range(current.saturating_sub(BEHIND)..);
-        let proposals = recent.flat_map(|(_, messages)| {
-            messages
-                .iter()
-                .filter(|((kind, _), _)| *kind == FinalityMessage::PROPOSAL)
-                .flat_map(|(_, versions)| versions)
-        });
-        let mut needed: BTreeSet<u64> = proposals
-            .filter_map(|kept| kept.message.message.lock_round.checked_sub(1))
-            .collect();
+        let mut needed: BTreeSet<u64> = self.built_on(current).map(|(round, _)| round).collect();
+        needed.extend(self.valid);
         needed.extend(self.last_polka(current).map(|(round, _)| round));
         needed
     }
 
-    /// Lets go of rounds that no longer matter, once round `current` began.
-    pub(super) fn prune(&mut self, current: u64) {
+    /// Lets go of rounds that no longer matter, once round `current` began and the core would propose again what had a
+    /// polka in round `valid`.
+    pub(super) fn prune(&mut self, current: u64, valid: Option<u64>) {
+        self.valid = valid;
         let oldest = current.saturating_sub(BEHIND);
         if self.rounds.range(..oldest).next().is_none() {
             return;
@@ -202,37 +237,35 @@ impl Held {
         }
     }
 
-    /// One vote each of finalisers with more than a third of the power, of the highest round beyond what the core takes
-    /// where there are so many: proof that the round has honest members.
-    pub(super) fn skip(&self, current: u64) -> Option<(u64, Vec<SignedFinalityMessage>)> {
-        let far = self.rounds.range(current.saturating_add(AHEAD + 1)..);
-        far.rev().find_map(|(round, messages)| {
-            let mut votes = BTreeMap::new();
-            for ((kind, sender), versions) in messages {
-                if *kind != FinalityMessage::PROPOSAL
-                    && let Some(kept) = versions.first()
-                {
-                    votes.entry(*sender).or_insert_with(|| kept.message.clone());
+    /// The highest round above `current` that a third of the power has voted in or is past: fewer are faulty, so that one
+    /// of them is honest, and in the rounds below the rest cannot decide without them.
+    pub(super) fn skip(&self, current: u64) -> Option<u64> {
+        let mut past = BTreeSet::new();
+        let mut power = 0u64;
+        for (round, messages) in self.rounds.range(current.saturating_add(1)..).rev() {
+            for (kind, sender) in messages.keys() {
+                if *kind != FinalityMessage::PROPOSAL && past.insert(sender) {
+                    power += self.set.member(sender).map_or(0, |member| member.power);
                 }
             }
-            let power = self.power(votes.keys());
-            self.set
-                .has_honest(power)
-                .then(|| (*round, votes.into_values().collect()))
-        })
+            // Exactly a third blocks too, where the powers are such.
+            if !self.set.is_quorum(self.set.total() - power) {
+                return Some(*round);
+            }
+        }
+        None
     }
 
-    fn power<'a>(&self, keys: impl Iterator<Item = &'a PublicKey>) -> u64 {
-        keys.filter_map(|key| self.set.member(key))
-            .map(|member| member.power)
-            .sum()
+    /// Whether a message of this sender for this round and of this kind is held.
+    pub(super) fn has(&self, sender: &PublicKey, round: u64, kind: u8) -> bool {
+        let messages = self.rounds.get(&round);
+        messages.is_some_and(|messages| messages.contains_key(&(kind, *sender)))
     }
 
     /// The votes of a kind for each block in a round that have more than two thirds of the power, sorted by voter.
     fn quorum(messages: &Round, kind: u8, set: &FinaliserSet) -> Option<(BlockId, Vec<Approval>)> {
         let mut blocks: BTreeMap<BlockId, (u64, Vec<Approval>)> = BTreeMap::new();
-        let of_kind = (kind, PublicKey::ZERO)..=(kind, PublicKey::from_bytes([u8::MAX; 32]));
-        for ((_, key), versions) in messages.range(of_kind) {
+        for ((_, key), versions) in messages.range(self::kind(kind)) {
             let Some(member) = set.member(key) else {
                 continue;
             };
@@ -308,7 +341,7 @@ impl Held {
     }
 
     /// What others may lack, what matters most first: own messages and the proposal of the current round, the prevotes
-    /// of the last polka, the votes of this round and of the one before it. After the decision, what decided.
+    /// of the polkas that matter, the votes of this round and of the one before it. After the decision, what decided.
     pub(super) fn to_hand_on(
         &self,
         own: &PublicKey,
@@ -341,7 +374,8 @@ impl Held {
                 choose(kept);
             }
         }
-        if let Some((round, block)) = self.last_polka(current) {
+        let needed = self.needed(current);
+        for (round, block, _) in self.polkas().filter(|(round, _, _)| needed.contains(round)) {
             let prevotes = of(round).filter(|(kind, _, kept)| {
                 *kind == FinalityMessage::PREVOTE && kept.message.message.block() == Some(block)
             });

@@ -1,7 +1,8 @@
 //! The write-ahead log: what the core has to be fed again, in order, to stand where it stood.
 //!
 //! An entry is opaque to whoever stores it: canonical CBOR that names its checkpoint. Five kinds of inputs move the core
-//! in a way that must survive: proposals and votes, timeouts, verdicts on blocks, and polkas put together from votes.
+//! in a way that must survive: proposals and votes, timeouts, verdicts on blocks, and polkas put together from votes;
+//! a sixth entry marks the votes that the guard put in the place of the core's.
 //! A log is only ever read by the program that wrote it and is dropped with its checkpoint, so that its format is no
 //! part of the protocol.
 
@@ -69,6 +70,11 @@ tagged_enum! {
             /// The prevotes' signatures.
             prevotes: List<Approval, 1, 64>,
         },
+        /// A vote for nil was cast instead of the one that the core wanted and the guard refused.
+        4 => Instead {
+            /// The message.
+            message: SignedFinalityMessage,
+        },
     }
 }
 
@@ -109,9 +115,17 @@ impl LogEntry {
         wire::decode(&self.0).ok()
     }
 
-    /// The entry for an input of the core; none for inputs that need not survive.
-    pub(super) fn of_input(checkpoint: u64, input: &Input<Ctx>) -> Option<Self> {
-        let record = Record::of_input(input)?;
+    /// The entry for an input of the core; none for inputs that need not survive. `instead` tells of which votes the
+    /// core does not know that they are its own.
+    pub(super) fn of_input(
+        checkpoint: u64,
+        input: &Input<Ctx>,
+        instead: impl Fn(&SignedFinalityMessage) -> bool,
+    ) -> Option<Self> {
+        let record = match Record::of_input(input)? {
+            Record::Said { message } if instead(&message) => Record::Instead { message },
+            record => record,
+        };
         Some(Self(wire::encode(&Entry { checkpoint, record })))
     }
 }
@@ -166,7 +180,7 @@ impl Entry {
         let in_bounds = |number: u64| (number <= MAX_ROUND).then(|| round(number));
         let height = Checkpoint(self.checkpoint);
         Some(match &self.record {
-            Record::Said { message } => {
+            Record::Said { message } | Record::Instead { message } => {
                 let said = &message.message;
                 if !is_acceptable(said) || said.height != self.checkpoint {
                     return None;

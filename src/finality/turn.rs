@@ -6,14 +6,12 @@ use arc_malachitebft_core_consensus::{
     Error, Input, LocallyProposedValue, ProposedValue, State, process,
 };
 use arc_malachitebft_core_types as core;
-use core::{
-    PolkaCertificate, PolkaSignature, RoundCertificate, RoundCertificateType, Validity,
-    ValueOrigin, VoteExtensionPolicy,
-};
+use core::{PolkaCertificate, PolkaSignature, Timeout, Validity, ValueOrigin, VoteExtensionPolicy};
 
 use super::Output;
-use super::context::{Checkpoint, Ctx, Signed, round, signed};
+use super::context::{Checkpoint, Ctx, Signed, number, round, signed};
 use super::effects::{Hands, Verdict};
+use super::form::MAX_ROUND;
 use super::log::{LogEntry, Record};
 use crate::chain::block::BlockId;
 use crate::chain::checkpoint::SignedFinalityMessage;
@@ -65,7 +63,10 @@ impl Turn<'_> {
         let (records, inputs): (Vec<_>, Vec<_>) = entries.unzip();
         self.remember(log);
         self.hands.scene.replaying = Some(log.iter().cloned().collect());
-        self.state.index_wal_entries(&inputs);
+        // What the core is held to is what it wanted itself.
+        let wanted = records.iter().zip(&inputs);
+        let wanted = wanted.filter(|(record, _)| !matches!(record, Record::Instead { .. }));
+        self.state.index_wal_entries(wanted.map(|(_, input)| input));
         self.feed(start);
         for (record, input) in records.iter().zip(inputs) {
             self.replayed(record);
@@ -82,13 +83,19 @@ impl Turn<'_> {
         });
         self.ask_again();
         self.settle();
+        if self.hands.scene.decided.is_none() {
+            self.leave_forgotten();
+            self.settle();
+        }
     }
 
     /// Lets the guard know of everything that the log says was signed, wherever the log is torn.
     fn remember(&mut self, log: &[LogEntry]) {
         let identity = self.hands.identity;
         let own = log.iter().filter_map(|entry| match entry.decode()?.record {
-            Record::Said { message } if message.finaliser == identity.public => Some(message),
+            Record::Said { message } | Record::Instead { message } => {
+                (message.finaliser == identity.public).then_some(message)
+            }
             _ => None,
         });
         let mut changed = false;
@@ -104,6 +111,10 @@ impl Turn<'_> {
     /// Brings what is kept beside the core up to a record of the log, before the core gets it.
     fn replayed(&mut self, record: &Record) {
         match record {
+            Record::Instead { message } => {
+                self.hands.keep(message);
+                self.hands.scene.instead.push(message.clone());
+            }
             Record::Said { message } => {
                 self.hands.keep(message);
                 if message.message.kind == FinalityMessage::PROPOSAL
@@ -167,13 +178,16 @@ impl Turn<'_> {
                 return;
             }
             let round = self.hands.scene.round;
-            self.hands.scene.held.prune(round);
+            let valid = self.state.driver.valid_value();
+            let valid = valid.and_then(|valid| number(valid.round));
+            self.hands.scene.held.prune(round, valid);
             if let Some(message) = self.hands.scene.held.next_unfed(round) {
                 self.hear(&message);
             } else if !self.skip() && !self.reveal_polka() {
                 break;
             }
         }
+        self.hands.say_instead();
         self.want();
     }
 
@@ -239,25 +253,43 @@ impl Turn<'_> {
         self.feed(Input::ProposedValue(value, ValueOrigin::Consensus));
     }
 
-    /// Lets the core skip to a round that is too far ahead for it to take single votes of.
+    /// Goes to a round that a third of the power is in or past.
     fn skip(&mut self) -> bool {
         let before = self.hands.scene.round;
-        let Some((number, messages)) = self.hands.scene.held.skip(before) else {
-            return false;
-        };
-        let votes = messages.iter().filter_map(|message| {
-            self.hands.scene.held.mark_fed(message);
-            match signed(message)? {
-                Signed::Vote(vote) => Some(vote),
-                Signed::Proposal(_) => None,
-            }
-        });
-        let votes = votes.collect();
-        let kind = RoundCertificateType::Skip;
-        let certificate =
-            RoundCertificate::new_from_votes(self.height(), round(number), kind, votes);
-        self.feed(Input::RoundCertificate(certificate));
+        if let Some(round) = self.hands.scene.held.skip(before) {
+            self.advance(round);
+        }
         self.hands.scene.round > before
+    }
+
+    /// Brings the core to a later round. It would come there by itself only by votes of a single round, of which it
+    /// takes none that are far ahead. Safety does not depend on how a round is entered; a precommit timeout ends one
+    /// from any step, and is in the log.
+    fn advance(&mut self, to: u64) {
+        while self.hands.scene.round < to.min(MAX_ROUND) {
+            let before = self.hands.scene.round;
+            self.feed(Input::TimeoutElapsed(Timeout::precommit(round(before))));
+            if self.hands.scene.round <= before {
+                break;
+            }
+        }
+    }
+
+    /// Leaves the round in which the guard knows of something signed that the log does not lead to: a log that was lost.
+    /// Nothing could be said there again, and were others in the same state, all would wait for each other for ever.
+    fn leave_forgotten(&mut self) {
+        let signed = self.hands.guard.state();
+        let scene = &*self.hands.scene;
+        // A key that may not sign has nothing to say in any other round either.
+        let forbidden = signed.forbidden_through >= scene.checkpoint;
+        if signed.checkpoint != scene.checkpoint || forbidden {
+            return;
+        }
+        let own = &self.hands.identity.public;
+        if !scene.held.has(own, signed.round, signed.kind) {
+            let next = signed.round.saturating_add(1);
+            self.advance(next);
+        }
     }
 
     /// Tells the core of a polka that it did not see because a liar voted twice.

@@ -44,11 +44,22 @@ pub(super) fn block(checkpoint: u64, proposer: usize, round: u64) -> BlockId {
     BlockId::from_bytes(bytes)
 }
 
+/// A block that nobody has, and so nobody ever judges.
+pub(super) fn unknown_block(number: u64) -> BlockId {
+    let mut bytes = [0xfe; 32];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    BlockId::from_bytes(bytes)
+}
+
 /// A block that nobody honest finds valid.
 pub(super) fn bad_block(number: u64) -> BlockId {
     let mut bytes = [0xff; 32];
     bytes[..8].copy_from_slice(&number.to_be_bytes());
     BlockId::from_bytes(bytes)
+}
+
+fn is_known(block: &BlockId) -> bool {
+    block.as_bytes()[31] != 0xfe
 }
 
 fn is_valid(block: &BlockId) -> bool {
@@ -69,13 +80,27 @@ pub(super) enum Event {
     Propose(usize, u64, u64),
     Judge(usize, u64, u64, BlockId),
     Restart(usize),
+    /// A finaliser without an engine says whatever it likes, until the time given.
+    Lie(usize, Lies, u64),
+}
+
+/// How a liar lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lies {
+    /// Anything at all, to anybody.
+    AtRandom,
+    /// To half of the others what they want to hear, to the rest nil.
+    TwoFaced,
 }
 
 /// What a crash takes with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Loses {
     Nothing,
+    /// The last entries of the log, any number of them.
+    Tail,
     Log,
+    Guard,
     LogAndGuard,
 }
 
@@ -203,10 +228,14 @@ impl Net {
         self.crashes += 1;
         self.nodes[node].engine = None;
         self.nodes[node].early.clear();
+        let left = self.nodes[node].disk.log.len() as u64 + 1;
+        let left = self.draw(left) as usize;
         let disk = &mut self.nodes[node].disk;
         match self.loses {
             Loses::Nothing => {}
+            Loses::Tail => disk.log.truncate(left),
             Loses::Log => disk.log.clear(),
+            Loses::Guard => disk.guard = None,
             Loses::LogAndGuard => {
                 disk.log.clear();
                 disk.guard = None;
@@ -243,7 +272,9 @@ impl Net {
                     block,
                 } => {
                     let delay_ms = self.draw(20);
-                    self.after(delay_ms, Event::Judge(node, checkpoint, round, block));
+                    if is_known(&block) {
+                        self.after(delay_ms, Event::Judge(node, checkpoint, round, block));
+                    }
                 }
                 Output::Decided(certificate) => self.decided(node, certificate),
                 Output::Evidence(equivocation) => self.evidence.push(equivocation),
@@ -353,6 +384,16 @@ impl Net {
                     self.apply(node, outputs);
                 }
             }
+            Event::Lie(node, lies, until_ms) => {
+                if now_ms < until_ms {
+                    let pause_ms = 3 + self.draw(10);
+                    self.after(pause_ms, Event::Lie(node, lies, until_ms));
+                    match lies {
+                        Lies::AtRandom => self.lie_at_random(node),
+                        Lies::TwoFaced => self.lie_to_half(node),
+                    }
+                }
+            }
             Event::Restart(node) => {
                 if self.nodes[node].engine.is_none() {
                     self.start(node);
@@ -412,6 +453,29 @@ impl Net {
                 return false;
             }
         }
+    }
+
+    /// Where everybody stands, for a test that fails.
+    pub(super) fn describe(&self) -> String {
+        let mut text = format!("at {} ms\n", self.now_ms);
+        for (number, node) in self.nodes.iter().enumerate() {
+            let engine = node.engine.as_ref();
+            text += &format!(
+                "node {number} {} decided {} round {:?} timer {:?} guard {:?}\n",
+                key(number).public_key().short(),
+                self.height(number),
+                engine.and_then(Engine::round),
+                engine.and_then(Engine::next_deadline_ms),
+                node.disk.guard,
+            );
+            for held in engine.map(Engine::held_messages).into_iter().flatten() {
+                text += &format!("  {} {:?}\n", held.finaliser.short(), held.message);
+            }
+        }
+        for refused in self.refused.iter().rev().take(5) {
+            text += &format!("{refused:?}\n");
+        }
+        text
     }
 
     /// What must hold whatever happened.
