@@ -8,12 +8,14 @@ use votenode_p2p::PeerId;
 use crate::chain::election::{Election, ElectionId};
 use crate::chain::transaction::TxId;
 use crate::client::exchange::ask_statuses;
+use crate::client::finality::{self, AnchorError};
 use crate::client::link::{AskError, Link};
 use crate::client::proof::check_inclusion;
 use crate::client::submission::Agreement;
 use crate::protocol::submit::{
     ElectionInfo, ElectionPhase, ElectionResult, Reply, Request, TxStatus,
 };
+use crate::wire::List;
 
 /// Most elections fetched from a node.
 const MAX_ELECTIONS: usize = 2_000;
@@ -67,10 +69,35 @@ pub(super) async fn statuses(
             && let Err(error) = check_inclusion(link.network(), id, inclusion)
         {
             link.distrust(peer, &error.to_string());
-            return Err(AskError::Unfit);
+            return Err(AskError::Refuted(error));
         }
     }
     Ok(found)
+}
+
+/// The state of a transaction, its proof checked; of a final one also the certificate and the way to the checkpoint.
+pub(super) async fn proven_status(
+    link: Link,
+    peer: PeerId,
+    id: TxId,
+) -> Result<TxStatus, AskError> {
+    let status = statuses(&link, peer, vec![id]).await?.pop();
+    let status = status.ok_or(AskError::Unfit)?;
+    let TxStatus::Final {
+        inclusion,
+        certificate,
+    } = &status
+    else {
+        return Ok(status);
+    };
+    match finality::anchor(&link, peer, &inclusion.header, certificate).await {
+        Ok(_) => Ok(status),
+        Err(AnchorError::Ask(error)) => Err(error),
+        Err(AnchorError::Proof(error)) => {
+            link.distrust(peer, &error.to_string());
+            Err(AskError::Refuted(error))
+        }
+    }
 }
 
 fn view(info: ElectionInfo) -> Result<ElectionView, AskError> {
@@ -184,6 +211,36 @@ pub(super) fn majority<T: PartialEq + Clone>(
     Answer { value, agreement }
 }
 
+/// The result that most gave. Nodes that count the same and do not know of the checkpoint yet, or of another one, do not
+/// disagree; who knows of one is believed as far as it can prove it.
+pub(super) fn agreed_result(
+    answers: Vec<(PeerId, Option<ElectionResult>)>,
+) -> Answer<Option<ElectionResult>> {
+    let counted = |result: &Option<ElectionResult>| {
+        result.clone().map(|mut result| {
+            if result.phase == ElectionPhase::Final as u8 {
+                result.phase = ElectionPhase::Provisional as u8;
+            }
+            result.checkpoint = List::new(Vec::new()).expect("none is allowed");
+            result
+        })
+    };
+    let bare = answers
+        .iter()
+        .map(|(peer, result)| (*peer, counted(result)))
+        .collect();
+    let mut answer = majority(bare, Option::is_some, describe_result);
+    let value = answers
+        .into_iter()
+        .map(|(_, result)| result)
+        .filter(|result| counted(result) == answer.value)
+        .max_by_key(|result| result.as_ref().map(|result| result.phase));
+    if let Some(value) = value {
+        answer.value = value;
+    }
+    answer
+}
+
 pub(super) fn describe_election(view: &Option<ElectionView>) -> String {
     match view {
         None => "does not know the election".to_owned(),
@@ -195,7 +252,9 @@ pub(super) fn describe_result(result: &Option<ElectionResult>) -> String {
     match result {
         None => "does not know the election".to_owned(),
         Some(result) => format!(
-            "{} votes, totals {:?}, closing block {}",
+            "{}, {} votes, totals {:?}, closing block {}",
+            ElectionPhase::from_number(result.phase)
+                .map_or_else(|| "no phase".to_owned(), |phase| format!("{phase:?}")),
             result.tally.votes,
             result.tally.totals,
             result

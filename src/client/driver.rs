@@ -47,6 +47,8 @@ pub struct Driver {
     offset: usize,
     /// Exchanges begun so far.
     looks: usize,
+    /// What was wrong with the last proof that did not hold.
+    refuted: Option<String>,
 }
 
 impl Driver {
@@ -70,6 +72,7 @@ impl Driver {
             fallback_at: Instant::now() + GOSSIP_TIME,
             offset,
             looks: 0,
+            refuted: None,
         }
     }
 
@@ -201,6 +204,7 @@ impl Driver {
             tracing::debug!(peer = %report.peer, %error, "a node failed to answer");
             if report.lies {
                 self.link.distrust(report.peer, &error);
+                self.refuted = Some(format!("{}: {error}", report.peer));
             }
             self.passed_over
                 .insert(report.peer, Instant::now() + PASS_OVER);
@@ -211,6 +215,9 @@ impl Driver {
         self.working.abort_all();
         let goal = self.submission.goal();
         let mut outcomes = self.submission.finish(&self.nodes.serving);
+        for outcome in outcomes.iter_mut().filter(|outcome| !outcome.is_reached()) {
+            outcome.refuted = self.refuted.clone();
+        }
         if goal != Goal::Held && outcomes.len() <= CONFIRM_MAX {
             let witnesses: Vec<PeerId> = self.nodes.serving.iter().copied().take(HOLDERS).collect();
             let confirm = exchange::confirm(&self.link, &witnesses, &outcomes);
@@ -229,6 +236,15 @@ impl Submitted {
     /// Whether it is in the chain.
     pub fn is_included(&self) -> bool {
         matches!(self.fate, Fate::Included(_))
+    }
+
+    /// Whether it got as far as it was to be followed.
+    pub fn is_reached(&self) -> bool {
+        match &self.fate {
+            Fate::Held { .. } => true,
+            Fate::Included(included) => self.goal != Goal::Final || included.settled,
+            Fate::Rejected { .. } | Fate::Unknown { .. } => false,
+        }
     }
 }
 

@@ -7,14 +7,14 @@ use votenode_p2p::PeerId;
 use crate::chain::block::BlockId;
 use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::transaction::TxId;
+use crate::client::finality::{self, AnchorError};
 use crate::client::headers::headers_above;
 use crate::client::link::{AskError, Link};
-use crate::client::proof::{check_certificate, check_inclusion};
+use crate::client::proof::check_inclusion;
 use crate::client::submission::{
     Agreement, Batch, Fate, Goal, Included, Submission, Submitted, Word,
 };
 use crate::protocol::gossip::MAX_BATCH;
-use crate::protocol::receipt::MAX_RECEIPT_HEADERS;
 use crate::protocol::submit::{Inclusion, Reason, Reply, Request, TxStatus};
 use crate::wire::List;
 
@@ -75,6 +75,15 @@ enum Failure {
 impl From<AskError> for Failure {
     fn from(error: AskError) -> Self {
         Self::Ask(error)
+    }
+}
+
+impl From<AnchorError> for Failure {
+    fn from(error: AnchorError) -> Self {
+        match error {
+            AnchorError::Ask(error) => Self::Ask(error),
+            AnchorError::Proof(error) => Self::Lie(error.to_string()),
+        }
     }
 }
 
@@ -258,7 +267,7 @@ impl Exchange {
         Ok(settled)
     }
 
-    /// Whether the certificate is for the block or one above it.
+    /// Whether the certificate makes the block final.
     async fn is_final(
         &mut self,
         block: BlockId,
@@ -268,18 +277,8 @@ impl Exchange {
         if let Some(settled) = self.settled.get(&block) {
             return Ok(*settled);
         }
-        check_certificate(self.link.network(), &certificate.block, certificate)
-            .map_err(|error| Failure::Lie(error.to_string()))?;
-        let settled = certificate.block == block
-            || headers_above(
-                &self.link,
-                self.peer,
-                &inclusion.header,
-                MAX_RECEIPT_HEADERS,
-            )
-            .await?
-            .iter()
-            .any(|header| header.id() == certificate.block);
+        let anchor = finality::anchor(&self.link, self.peer, &inclusion.header, certificate);
+        let settled = anchor.await?.is_some();
         self.settled.insert(block, settled);
         Ok(settled)
     }

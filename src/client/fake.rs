@@ -10,13 +10,17 @@ use votenode_p2p::{
 };
 
 use crate::chain::block::{Header, Nonce};
-use crate::chain::genesis::{Genesis, OpenAdmission};
+use crate::chain::checkpoint::CommitCertificate;
+use crate::chain::genesis::{Finaliser, Genesis, OpenAdmission};
 use crate::chain::merkle::{PerfectNodes, Tree};
 use crate::chain::network::Network;
-use crate::chain::transaction::{Payload, Transaction, TxId};
+use crate::chain::sign;
+use crate::chain::transaction::{
+    Approval, FinaliserChange, FinalityMessage, Payload, Transaction, TxId,
+};
 use crate::client::link::LinkOptions;
 use crate::client::session::{Session, SessionOptions};
-use crate::crypto::{Hash, PublicKey};
+use crate::crypto::{Hash, PublicKey, SigningKey};
 use crate::protocol::gossip::TransactionBatch;
 use crate::protocol::names::{
     GENESIS_PROTOCOL, IDENTIFY_PROTOCOL, Topic, kademlia_protocol, submit_protocol, sync_protocol,
@@ -27,6 +31,25 @@ use crate::wire::{self, List, Message as _, Text};
 
 /// A network in which every hash is work enough.
 pub fn network() -> Arc<Network> {
+    network_of(&[])
+}
+
+/// The key of a finaliser of tests.
+pub fn finaliser_key(number: u8) -> SigningKey {
+    SigningKey::from_seed(&[number; 32])
+}
+
+fn members(numbers: &[u8]) -> Vec<Finaliser> {
+    let member = |number: &u8| Finaliser {
+        key: finaliser_key(*number).public_key(),
+        power: 1,
+        name: Text::new(&format!("f{number}")).unwrap(),
+    };
+    numbers.iter().map(member).collect()
+}
+
+/// The same with finalisers of one vote each.
+pub fn network_of(finalisers: &[u8]) -> Arc<Network> {
     let genesis = Genesis {
         version: 1,
         name: Text::new("fake").unwrap(),
@@ -41,7 +64,7 @@ pub fn network() -> Arc<Network> {
         vote_stamp_bits: 0,
         elections_by: 0,
         organisers: List::new(vec![]).unwrap(),
-        finalisers: List::new(vec![]).unwrap(),
+        finalisers: List::new(members(finalisers)).unwrap(),
     };
     Arc::new(Network::new(genesis).unwrap())
 }
@@ -53,6 +76,11 @@ pub struct FakeChain {
     pub blocks: Vec<(Header, Vec<TxId>)>,
     pub held: BTreeMap<TxId, Transaction>,
     places: BTreeMap<TxId, (usize, usize)>,
+    /// With the index of the block that each is for.
+    pub certificates: Vec<(usize, CommitCertificate)>,
+    pub changes: Vec<FinaliserChange>,
+    /// Those who sign now.
+    finalisers: Vec<u8>,
 }
 
 impl FakeChain {
@@ -62,7 +90,59 @@ impl FakeChain {
             blocks: Vec::new(),
             held: BTreeMap::new(),
             places: BTreeMap::new(),
+            certificates: Vec::new(),
+            changes: Vec::new(),
+            finalisers: (1..=network.finalisers.len() as u8).collect(),
         }))
+    }
+
+    /// The finalisers of now make others their successors.
+    pub fn change_finalisers(&mut self, finalisers: &[u8]) {
+        let (network, set) = (self.network.id(), self.changes.len() as u64 + 1);
+        let wanted = List::new(members(finalisers)).unwrap();
+        let approvals = self
+            .finalisers
+            .iter()
+            .map(|number| sign::approve_change(&network, &finaliser_key(*number), set, &wanted))
+            .collect();
+        let approvals = List::new(approvals).unwrap();
+        let made = sign::change_finalisers(&network, set, wanted, approvals).unwrap();
+        let Payload::FinaliserChange { change } = made.payload else {
+            unreachable!("a change was made");
+        };
+        self.changes.push(change);
+        self.finalisers = finalisers.to_vec();
+    }
+
+    /// The finalisers of now decide the tip.
+    pub fn finalise(&mut self) {
+        let tip = self.blocks.len() - 1;
+        let block = self.blocks[tip].0.id();
+        let checkpoint = self.certificates.len() as u64 + 1;
+        let message = FinalityMessage::precommit(checkpoint, 0, &block);
+        let mut precommits: Vec<Approval> = self
+            .finalisers
+            .iter()
+            .map(|number| {
+                let key = finaliser_key(*number);
+                let network = self.network.id();
+                Approval {
+                    key: key.public_key(),
+                    signature: key.sign(message.context(), network.as_bytes(), &message.payload()),
+                }
+            })
+            .collect();
+        precommits.sort_by_key(|precommit| precommit.key);
+        self.certificates.push((
+            tip,
+            CommitCertificate {
+                set: self.changes.len() as u64,
+                checkpoint,
+                round: 0,
+                block,
+                precommits: List::new(precommits).unwrap(),
+            },
+        ));
     }
 
     /// Puts what is held and in no block into a new one, even an empty one.
@@ -137,6 +217,10 @@ pub struct Manners {
     pub forges: bool,
     /// Leaves elections out.
     pub hides: bool,
+    /// Spoils its certificates.
+    pub forges_certificates: bool,
+    /// Leaves out the changes of the finalisers.
+    pub hides_changes: bool,
 }
 
 /// A running fake node.
@@ -277,11 +361,27 @@ impl Server {
                 if self.manners.forges {
                     inclusion.header.transaction_root = Hash::ZERO;
                 }
-                TxStatus::Included { inclusion, depth }
+                let place = chain.blocks.len() - 1 - depth as usize;
+                let mut certificates = chain.certificates.iter();
+                match certificates.find(|(decided, _)| *decided >= place) {
+                    None => TxStatus::Included { inclusion, depth },
+                    Some((_, certificate)) => TxStatus::Final {
+                        inclusion,
+                        certificate: self.shown(certificate),
+                    },
+                }
             }
             None if chain.held.contains_key(id) => TxStatus::Pending {},
             None => TxStatus::Unknown {},
         }
+    }
+
+    fn shown(&self, certificate: &CommitCertificate) -> CommitCertificate {
+        let mut certificate = certificate.clone();
+        if self.manners.forges_certificates {
+            certificate.round += 1;
+        }
+        certificate
     }
 
     fn submit(&self, request: submit::Request) -> submit::Reply {
@@ -384,6 +484,23 @@ impl Server {
                 )
                 .unwrap(),
             },
+            sync::Request::Certificates { from, max } => {
+                let certificates: Vec<CommitCertificate> = chain
+                    .certificates
+                    .iter()
+                    .map(|(_, certificate)| self.shown(certificate))
+                    .filter(|certificate| certificate.checkpoint >= from)
+                    .take(max as usize)
+                    .collect();
+                let set = match self.manners.hides_changes {
+                    true => 0,
+                    false => certificates.last().map_or(0, |last| last.set),
+                };
+                sync::Reply::Certificates {
+                    certificates: List::new(certificates).unwrap(),
+                    changes: List::new(chain.changes[..set as usize].to_vec()).unwrap(),
+                }
+            }
             _ => sync::Reply::Unknown {},
         }
     }

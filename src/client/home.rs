@@ -265,11 +265,23 @@ impl Home {
         Ok(all)
     }
 
-    /// Keeps a receipt, and returns its file.
+    /// Keeps a receipt, and returns its file. One without a checkpoint never takes the place of one that has it.
     pub fn keep_receipt(&self, receipt: &Receipt) -> Result<PathBuf, HomeError> {
         let name = receipt.transaction.id().to_string();
+        let path = self.receipts().join(&name);
+        let kept = match receipt.certificate.is_empty() {
+            true => read_bytes(&path, Receipt::MAX_BYTES)?,
+            false => None,
+        };
+        let is_anchored = |bytes: &[u8]| {
+            let kept: Result<Receipt, DecodeError> = wire::decode(bytes);
+            kept.is_ok_and(|kept| kept.network == receipt.network && !kept.certificate.is_empty())
+        };
+        if kept.is_some_and(|bytes| is_anchored(&bytes)) {
+            return Ok(path);
+        }
         self.write("receipts", Some(&name), &wire::encode(receipt))?;
-        Ok(self.receipts().join(name))
+        Ok(path)
     }
 
     fn write(&self, place: &str, name: Option<&str>, bytes: &[u8]) -> Result<(), HomeError> {

@@ -15,6 +15,8 @@ use votenode_p2p::{
 };
 
 use crate::chain::network::Network;
+use crate::client::finality::KnownSets;
+use crate::client::proof::ProofError;
 use crate::protocol::names::{
     GENESIS_PROTOCOL, IDENTIFY_PROTOCOL, Topic, kademlia_protocol, member_protocol,
     submit_protocol, sync_protocol,
@@ -59,6 +61,9 @@ pub enum AskError {
     /// The answer is not well-formed.
     #[error("the node's answer is malformed: {0}")]
     Decode(#[from] DecodeError),
+    /// The answer claims what its own proof refutes.
+    #[error("the node's proof does not hold: {0}")]
+    Refuted(ProofError),
     /// The answer is to another question.
     #[error("the node's answer does not fit the question")]
     Unfit,
@@ -72,6 +77,7 @@ pub struct Link {
     submit: Arc<str>,
     sync: Arc<str>,
     nodes: watch::Receiver<Nodes>,
+    known_sets: Arc<KnownSets>,
 }
 
 impl Link {
@@ -94,6 +100,7 @@ impl Link {
         tokio::spawn(watcher.run(events));
         Ok(Self {
             handle,
+            known_sets: Arc::new(KnownSets::new(&network)),
             network,
             submit: submit.into(),
             sync: sync.into(),
@@ -104,6 +111,11 @@ impl Link {
     /// The network.
     pub fn network(&self) -> &Arc<Network> {
         &self.network
+    }
+
+    /// Sets of finalisers that were followed over this link.
+    pub fn known_sets(&self) -> &KnownSets {
+        &self.known_sets
     }
 
     /// The nodes at this moment.

@@ -7,6 +7,7 @@
 //! peer-to-peer package; it must not know a node's insides or its store.
 
 pub mod answers;
+pub mod closing;
 pub mod command;
 pub mod driver;
 pub mod election_file;
@@ -15,6 +16,7 @@ pub mod exchange;
 pub mod exit;
 #[cfg(test)]
 mod fake;
+pub mod finality;
 pub mod headers;
 pub mod home;
 pub mod link;

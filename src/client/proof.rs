@@ -4,10 +4,10 @@
 //! asks for, and the Merkle path ties the transaction to it. Everything here needs the genesis and nothing else.
 
 use crate::chain::block::{BlockId, Header};
-use crate::chain::checkpoint::{CertificateError, CommitCertificate, FinaliserSet};
+use crate::chain::checkpoint::{CertificateError, ChangeError, CommitCertificate, FinaliserSet};
 use crate::chain::merkle::{Tree, verify_inclusion};
 use crate::chain::network::Network;
-use crate::chain::transaction::TxId;
+use crate::chain::transaction::{FinaliserChange, TxId};
 use crate::protocol::submit::Inclusion;
 
 /// Why a proof does not hold.
@@ -31,6 +31,30 @@ pub enum ProofError {
     /// The certificate is not about the last header.
     #[error("the certificate is for another block")]
     OtherCheckpoint,
+    /// The headers above the block end, and the checkpoint is not among them.
+    #[error("the headers do not lead from the block to the checkpoint")]
+    Apart,
+    /// The block is not the one that closes the election by its terms.
+    #[error("the block that is named is not the one that closes the election")]
+    Closing,
+    /// The changes do not lead to the set that signed.
+    #[error(
+        "the certificate is by set {claimed} of finalisers, and the changes beside it lead from the genesis to set {known}"
+    )]
+    Changes {
+        /// The set that the certificate names.
+        claimed: u64,
+        /// The set that the changes lead to.
+        known: u64,
+    },
+    /// A change does not follow on the set before it, or that set did not approve it.
+    #[error("change {number} of the finalisers does not hold: {error}")]
+    Change {
+        /// Which, counted from 1.
+        number: u64,
+        /// What is wrong.
+        error: ChangeError,
+    },
     /// The certificate does not prove that its block was decided.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -95,16 +119,43 @@ pub fn check_headers(
     Ok(below.0)
 }
 
-/// Checks that the finalisers of the genesis decided `block`.
+/// The sets of finalisers from the genesis on, each made by the change that the one before approved: set 0 and one more
+/// per change.
+pub fn follow_changes(
+    network: &Network,
+    changes: &[FinaliserChange],
+) -> Result<Vec<FinaliserSet>, ProofError> {
+    let mut sets = vec![FinaliserSet::genesis(network)];
+    for (number, change) in (1..).zip(changes) {
+        let next = sets
+            .last()
+            .map(|set| set.after(change, &network.id()))
+            .transpose()
+            .map_err(|error| ProofError::Change { number, error })?;
+        sets.extend(next);
+    }
+    Ok(sets)
+}
+
+/// Checks that finalisers decided `block`: those of the set that `changes` lead to from the genesis, which must be the
+/// one that the certificate names.
 pub fn check_certificate(
     network: &Network,
     block: &BlockId,
     certificate: &CommitCertificate,
+    changes: &[FinaliserChange],
 ) -> Result<(), ProofError> {
     if certificate.block != *block {
         return Err(ProofError::OtherCheckpoint);
     }
-    Ok(FinaliserSet::genesis(network).check(&network.id(), certificate)?)
+    let sets = follow_changes(network, changes)?;
+    match sets.last() {
+        Some(set) if set.number() == certificate.set => Ok(set.check(&network.id(), certificate)?),
+        _ => Err(ProofError::Changes {
+            claimed: certificate.set,
+            known: changes.len() as u64,
+        }),
+    }
 }
 
 #[cfg(test)]

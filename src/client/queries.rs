@@ -11,8 +11,8 @@ use crate::chain::election::ElectionId;
 use crate::chain::transaction::{Transaction, TxId};
 pub use crate::client::answers::{Answer, ElectionView};
 use crate::client::answers::{
-    all_elections, ask, describe_election, describe_result, majority, one_election, one_result,
-    statuses,
+    agreed_result, all_elections, ask, describe_election, majority, one_election, one_result,
+    proven_status, statuses,
 };
 use crate::client::error::SessionError;
 use crate::client::exchange::dissent_between;
@@ -57,8 +57,13 @@ impl Session {
             for view in views {
                 match all.iter_mut().find(|known| known.id == view.id) {
                     None => all.push(view.clone()),
-                    // Whoever counts more votes has seen more of the chain.
-                    Some(known) if known.info.votes < view.info.votes => *known = view.clone(),
+                    // Whoever counts more votes, or knows of the close or the checkpoint, has seen more of the chain.
+                    Some(known)
+                        if (known.info.votes, known.info.phase)
+                            < (view.info.votes, view.info.phase) =>
+                    {
+                        *known = view.clone();
+                    }
                     Some(_) => {}
                 }
             }
@@ -105,7 +110,7 @@ impl Session {
         let answers = self
             .ask_several(move |link, peer| one_result(link, peer, id))
             .await?;
-        Ok(majority(answers, |known| known.is_some(), describe_result))
+        Ok(agreed_result(answers))
     }
 
     /// The results of all elections.
@@ -167,10 +172,7 @@ impl Session {
     /// Where a transaction is. Proofs are checked; a node whose proof does not hold is not believed.
     pub async fn status(&self, id: TxId) -> Result<Answer<TxStatus>, SessionError> {
         let answers = self
-            .ask_several(move |link, peer| async move {
-                let status = statuses(&link, peer, vec![id]).await?.pop();
-                status.ok_or(AskError::Unfit)
-            })
+            .ask_several(move |link, peer| proven_status(link, peer, id))
             .await?;
         // Whoever knows most: a proof goes before a promise.
         let rank = |status: &TxStatus| match status {

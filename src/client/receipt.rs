@@ -7,11 +7,12 @@ use crate::chain::invalid::Invalid;
 use crate::chain::network::Network;
 use crate::chain::transaction::{Transaction, TxId};
 use crate::chain::verify::Verifier;
+use crate::client::finality;
 use crate::client::headers::headers_above;
 use crate::client::proof::{ProofError, check_certificate, check_headers, check_inclusion};
 use crate::client::session::Session;
 use crate::client::submission::Included;
-use crate::protocol::receipt::{MAX_RECEIPT_HEADERS, Receipt};
+use crate::protocol::receipt::Receipt;
 use crate::wire::List;
 
 /// The version of receipts that this release writes and reads.
@@ -58,6 +59,8 @@ pub struct Proved {
     /// The checkpoint that makes it final. Without one the receipt is unanchored: it proves work, not that this is the
     /// chain that everybody went on with.
     pub checkpoint: Option<u64>,
+    /// Number of the set of finalisers that decided it.
+    pub set: Option<u64>,
 }
 
 /// Checks a receipt: work, linkage, Merkle path, the transaction's signature, the network, the checkpoint.
@@ -82,7 +85,7 @@ pub fn verify(network: &Arc<Network>, receipt: &Receipt) -> Result<Proved, Recei
     let checkpoint = match receipt.certificate.first() {
         None => None,
         Some(certificate) => {
-            check_certificate(network, &last, certificate)?;
+            check_certificate(network, &last, certificate, &receipt.changes)?;
             Some(certificate.checkpoint)
         }
     };
@@ -93,47 +96,52 @@ pub fn verify(network: &Arc<Network>, receipt: &Receipt) -> Result<Proved, Recei
         timestamp_ms: receipt.inclusion.header.timestamp_ms,
         depth: receipt.headers.len() as u64,
         checkpoint,
+        set: receipt
+            .certificate
+            .first()
+            .map(|certificate| certificate.set),
     })
 }
 
-/// Makes the receipt of a transaction that is in the chain. Headers on top of the block come from the first node that
-/// has them; a receipt without them still proves inclusion.
+/// Makes the receipt of a transaction that is in the chain. Headers on top of the block, and what leads from the genesis
+/// to the checkpoint's finalisers, come from the first node that has them; a receipt without them still proves inclusion.
 pub async fn make(session: &Session, transaction: Transaction, included: &Included) -> Receipt {
-    let base = &included.inclusion.header;
-    let most = match included.certificate {
-        Some(_) => MAX_RECEIPT_HEADERS,
-        None => UNANCHORED_HEADERS,
-    };
-    let mut headers = Vec::new();
-    for peer in session.nodes() {
-        let found = headers_above(session.link(), peer, base, most).await;
-        if let Ok(found) = found
-            && !found.is_empty()
-        {
-            headers = found;
-            break;
-        }
-    }
-    let mut certificate = None;
-    if let Some(found) = &included.certificate {
-        let end = std::iter::once(included.block)
-            .chain(headers.iter().map(|header| header.id()))
-            .position(|id| id == found.block);
-        if let Some(end) = end {
-            headers.truncate(end);
-            certificate = Some(found.clone());
-        }
-    }
-    headers.truncate(MAX_RECEIPT_HEADERS);
-    Receipt {
+    let mut receipt = Receipt {
         version: VERSION,
         network: session.network().id(),
         transaction,
         inclusion: included.inclusion.clone(),
-        headers: List::new(headers).expect("cut to its bound"),
-        changes: List::new(Vec::new()).expect("none is allowed"),
-        certificate: List::new(certificate.into_iter().collect()).expect("one at most"),
+        headers: list(Vec::new()),
+        changes: list(Vec::new()),
+        certificate: list(Vec::new()),
+    };
+    let (link, base) = (session.link(), &included.inclusion.header);
+    if let Some(certificate) = &included.certificate {
+        for peer in session.nodes() {
+            if let Ok(Some((anchor, headers))) =
+                finality::anchor(link, peer, base, certificate).await
+            {
+                receipt.headers = list(headers);
+                receipt.changes = list(anchor.changes);
+                receipt.certificate = list(vec![anchor.certificate]);
+                return receipt;
+            }
+        }
     }
+    for peer in session.nodes() {
+        if let Ok(found) = headers_above(link, peer, base, UNANCHORED_HEADERS).await
+            && !found.is_empty()
+        {
+            receipt.headers = list(found);
+            break;
+        }
+    }
+    receipt
+}
+
+/// A list whose bound its maker kept.
+fn list<T, const MAX: usize>(items: Vec<T>) -> List<T, 0, MAX> {
+    List::new(items).expect("no more than was asked for")
 }
 
 #[cfg(test)]

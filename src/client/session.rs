@@ -132,6 +132,8 @@ impl Session {
             id,
             fate: Fate::Unknown { nodes: 0 },
             agreement: Default::default(),
+            goal,
+            refuted: None,
         })
     }
 

@@ -78,6 +78,10 @@ pub struct Submitted {
     pub fate: Fate,
     /// Nodes that said the same, and nodes that were asked.
     pub agreement: Agreement,
+    /// How far it was to be followed.
+    pub goal: Goal,
+    /// Why the last proof that did not hold did not, if there was one and the goal was not reached.
+    pub refuted: Option<String>,
 }
 
 /// How many nodes say the same.
@@ -356,6 +360,7 @@ impl Submission {
 
     /// What became of the transactions, in the order in which they were given; the open ones are unknown now.
     pub fn finish(self, nodes: &BTreeSet<PeerId>) -> Vec<Submitted> {
+        let goal = self.goal;
         self.entries
             .into_iter()
             .map(|entry| {
@@ -366,6 +371,8 @@ impl Submission {
                     id: entry.id,
                     fate,
                     agreement: Agreement::default(),
+                    goal,
+                    refuted: None,
                 }
             })
             .collect()

@@ -327,7 +327,10 @@ impl Context {
         transactions: Vec<crate::chain::transaction::Transaction>,
     ) -> Vec<Submitted> {
         let goal = self.goal(session.network());
-        let confirmations = session.network().confirmations;
+        let confirmations = match session.network().finalises() {
+            true => 0,
+            false => session.network().confirmations,
+        };
         self.working("publishing");
         let spinner = self.spinner.clone();
         let outcomes = session
@@ -367,7 +370,7 @@ fn passphrase_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
     Ok(Zeroizing::new(first.to_owned()))
 }
 
-/// A line for the spinner: "published to 3 nodes · included at height 12 (depth 1)".
+/// A line for the spinner; no `confirmations` stand in for finality where finalisers decide: "published to 3 nodes · included at height 12 (depth 1)".
 pub fn progress_text(progress: &Progress, goal: Goal, confirmations: u64) -> String {
     let mut parts = vec![match progress.held_by {
         0 => "publishing".to_owned(),
@@ -380,7 +383,10 @@ pub fn progress_text(progress: &Progress, goal: Goal, confirmations: u64) -> Str
                 progress.depth
             ));
             if goal == Goal::Final {
-                parts.push(format!("waiting until it is final or {confirmations} deep"));
+                parts.push(match confirmations {
+                    0 => "waiting until it is final".to_owned(),
+                    blocks => format!("waiting until it is {blocks} deep"),
+                });
             }
         }
         (1, None) if progress.held_by > 0 => parts.push("waits for a block".to_owned()),

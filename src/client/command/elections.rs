@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::chain::election::{ElectionId, Privacy};
 use crate::chain::genesis::Organiser;
 use crate::chain::network::Network;
+use crate::client::closing::FinalBy;
 use crate::client::command::args::{Elections, Open, Results};
 use crate::client::command::context::Context;
 use crate::client::command::failure::Failure;
@@ -284,7 +285,6 @@ pub async fn results(context: &mut Context, args: Results) -> Result<Outcome, Fa
     let view = find(context, &session, &args.election).await?;
     let answer = session.result(view.id).await?;
     let network = Arc::clone(session.network());
-    session.close().await;
     let Some(result) = answer.value else {
         return Err(Failure::new(
             Exit::Unknown,
@@ -298,16 +298,58 @@ pub async fn results(context: &mut Context, args: Results) -> Result<Outcome, Fa
             "the result has more totals than the election has options",
         ));
     }
+    let is_final = phase == ElectionPhase::Final;
+    let proved = match is_final && network.finalises() {
+        true => session.prove_final(&view, &result).await,
+        false => Ok(None),
+    };
+    session.close().await;
+    let proved = proved.map_err(|error| {
+        Failure::new(
+            Exit::Unverified,
+            format!("the nodes call the result final, and that does not hold: {error}"),
+        )
+    })?;
+    if is_final && !network.finalises() {
+        return Err(Failure::new(
+            Exit::Unverified,
+            "the nodes call the result final, and nobody finalises in this network",
+        ));
+    }
     let caveats = caveats(&network, &view, phase);
     let mut text = result_text(&view, &result, phase);
+    if is_final {
+        text.push_str(&format!("\n{}", final_text(&result, proved)));
+    }
     for caveat in &caveats {
         text.push_str(&format!("\n! {caveat}"));
     }
     text.push_str(&format!("\n{}", agreement_text(&answer.agreement)));
     let mut json = result_json(&view, &result, phase);
+    if json["checkpoint"].is_object() {
+        json["checkpoint"]["number"] = json!(proved.map(|by| by.checkpoint));
+        json["checkpoint"]["finaliser_set"] = json!(proved.map(|by| by.set));
+        json["checkpoint"]["checked"] = json!(proved.is_some());
+    }
     json["caveats"] = json!(caveats);
     json["nodes"] = agreement_json(&answer.agreement);
     Ok(Outcome::done(text, json))
+}
+
+/// What makes a result final, and whose word that is.
+fn final_text(result: &ElectionResult, proved: Option<FinalBy>) -> String {
+    let height = result.checkpoint.first().map_or(0, |block| block.height);
+    match proved {
+        Some(by) => format!(
+            "final by checkpoint {} at height {height}, decided by set {} of finalisers: checked, the closing block cannot \
+             be replaced\nthe count is the nodes' word; `votenode audit` of an exported chain counts again",
+            by.checkpoint, by.set
+        ),
+        None => format!(
+            "final by a checkpoint at height {height}, by the nodes' word alone: none could show it to be so; `votenode \
+             audit` of an exported chain checks it"
+        ),
+    }
 }
 
 fn caveats(network: &Network, view: &ElectionView, phase: ElectionPhase) -> Vec<String> {
@@ -317,6 +359,12 @@ fn caveats(network: &Network, view: &ElectionView, phase: ElectionPhase) -> Vec<
         ElectionPhase::Open => caveats.push("polls are open: this is a count so far".into()),
         ElectionPhase::Closing => {
             caveats.push("polls are closed; late blocks may still bring votes".into());
+        }
+        ElectionPhase::Provisional if network.finalises() => {
+            caveats.push(
+                "provisional: the closing block is not final yet, and could still be replaced"
+                    .into(),
+            );
         }
         ElectionPhase::Provisional | ElectionPhase::Final => {}
     }

@@ -76,9 +76,9 @@ impl From<SessionError> for Failure {
             SessionError::Make(error) => error.into(),
             SessionError::Start(_) => Self::failed(error),
             SessionError::NoNodes { .. } => Self::new(Exit::NoPeers, error),
-            SessionError::NoAnswer(AskError::Unfit | AskError::Decode(_)) => {
-                Self::new(Exit::Unverified, error)
-            }
+            SessionError::NoAnswer(
+                AskError::Unfit | AskError::Decode(_) | AskError::Refuted(_),
+            ) => Self::new(Exit::Unverified, error),
             SessionError::NoAnswer(_) => Self::new(Exit::NoPeers, error),
         }
     }

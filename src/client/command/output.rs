@@ -161,11 +161,23 @@ pub fn fate_text(submitted: &Submitted, confirmations: u64) -> String {
         Fate::Included(included) => {
             let height = included.inclusion.header.height;
             match (&included.certificate, included.settled) {
-                (Some(_), _) => format!("final: in block {height}"),
+                (Some(certificate), _) => format!(
+                    "final: in block {height}, by checkpoint {}",
+                    certificate.checkpoint
+                ),
                 (None, true) => format!(
                     "included at height {height}, {confirmations} blocks deep (provisional: nobody finalises in this network)"
                 ),
-                (None, false) => format!("included at height {height} (depth {})", included.depth),
+                (None, false) => {
+                    let state = match submitted.is_reached() {
+                        true => "",
+                        false => ", not final yet",
+                    };
+                    format!(
+                        "included at height {height} (depth {}){state}",
+                        included.depth
+                    )
+                }
             }
         }
         Fate::Rejected { reason } => format!("refused: {}", words(reason)),
@@ -188,21 +200,28 @@ pub fn fate_json(submitted: &Submitted) -> Value {
             "block_time": rfc3339(included.inclusion.header.timestamp_ms),
             "depth": included.depth,
             "deep_enough": included.settled,
+            "checkpoint": included.certificate.as_ref().map(|certificate| certificate.checkpoint),
         }),
         Fate::Rejected { reason } => json!({ "state": "rejected", "reason": reason_json(reason) }),
         Fate::Unknown { nodes } => json!({ "state": "unknown", "held_by": nodes }),
     };
+    if let Some(refuted) = &submitted.refuted {
+        value["refuted"] = json!(refuted);
+    }
     value["transaction"] = json!(submitted.id);
     value["nodes"] = agreement_json(&submitted.agreement);
     value
 }
 
-/// The exit code of a transaction's fate.
-pub fn fate_exit(fate: &Fate) -> Exit {
-    match fate {
-        Fate::Held { .. } | Fate::Included(_) => Exit::Done,
+/// The exit code of a transaction's fate. One that is in a block and was to be followed until it is final, and is not,
+/// ends like one of which nothing is known: whether it stays there is not known either.
+pub fn fate_exit(submitted: &Submitted) -> Exit {
+    match &submitted.fate {
         Fate::Rejected { .. } => Exit::Rejected,
-        Fate::Unknown { .. } => Exit::Unknown,
+        _ if submitted.is_reached() => Exit::Done,
+        // Nothing is known but what a proof refuted.
+        Fate::Unknown { .. } if submitted.refuted.is_some() => Exit::Unverified,
+        Fate::Held { .. } | Fate::Included(_) | Fate::Unknown { .. } => Exit::Unknown,
     }
 }
 
@@ -254,8 +273,19 @@ mod tests {
             code: 3,
             text: crate::wire::Text::new("no").expect("short"),
         };
-        assert_eq!(fate_exit(&Fate::Held { nodes: 1 }), Exit::Done);
-        assert_eq!(fate_exit(&Fate::Rejected { reason }), Exit::Rejected);
-        assert_eq!(fate_exit(&Fate::Unknown { nodes: 0 }), Exit::Unknown);
+        let mut submitted = Submitted {
+            id: crate::chain::transaction::TxId::ZERO,
+            fate: Fate::Held { nodes: 1 },
+            agreement: Agreement::default(),
+            goal: crate::client::submission::Goal::Final,
+            refuted: None,
+        };
+        assert_eq!(fate_exit(&submitted), Exit::Done);
+        submitted.fate = Fate::Rejected { reason };
+        assert_eq!(fate_exit(&submitted), Exit::Rejected);
+        submitted.fate = Fate::Unknown { nodes: 0 };
+        assert_eq!(fate_exit(&submitted), Exit::Unknown);
+        submitted.refuted = Some("a peer: not so".into());
+        assert_eq!(fate_exit(&submitted), Exit::Unverified);
     }
 }

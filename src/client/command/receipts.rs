@@ -137,7 +137,10 @@ fn proved_text(receipt: &Receipt, proved: &Proved) -> String {
         local_and_relative(proved.timestamp_ms, now_ms()),
         proved.depth,
         match proved.checkpoint {
-            Some(checkpoint) => format!("anchored    in checkpoint {checkpoint}: final"),
+            Some(checkpoint) => format!(
+                "anchored    in checkpoint {checkpoint}, decided by set {} of finalisers: final",
+                proved.set.unwrap_or(0)
+            ),
             None => anchor_text(false).to_owned(),
         }
     )
@@ -154,6 +157,7 @@ fn proved_json(receipt: &Receipt, proved: &Proved) -> Value {
         "depth": proved.depth,
         "anchored": proved.checkpoint.is_some(),
         "checkpoint": proved.checkpoint,
+        "finaliser_set": proved.set,
     })
 }
 
@@ -197,9 +201,18 @@ async fn get(context: &mut Context, transaction: Option<String>) -> Result<Outco
     let mut exit = Exit::Done;
     for id in ids {
         match fetch(context, &session, id).await? {
-            Ok(path) => {
-                lines.push(format!("{}  {path}", id.short()));
-                json.push(json!({ "transaction": id, "file": path }));
+            Ok((path, proved)) => {
+                let label = match proved.checkpoint {
+                    Some(checkpoint) => format!("final, in checkpoint {checkpoint}"),
+                    None => "unanchored".to_owned(),
+                };
+                lines.push(format!("{}  {path}  {label}", id.short()));
+                json.push(json!({
+                    "transaction": id,
+                    "file": path,
+                    "anchored": proved.checkpoint.is_some(),
+                    "checkpoint": proved.checkpoint,
+                }));
             }
             Err(why) => {
                 exit = Exit::Unknown;
@@ -224,7 +237,7 @@ async fn fetch(
     context: &Context,
     session: &Session,
     id: TxId,
-) -> Result<Result<String, String>, Failure> {
+) -> Result<Result<(String, Proved), String>, Failure> {
     let (inclusion, depth, certificate) = match session.status(id).await?.value {
         TxStatus::Included { inclusion, depth } => (inclusion, depth, None),
         TxStatus::Final {
@@ -248,8 +261,8 @@ async fn fetch(
         certificate,
     };
     let receipt = receipt::make(session, transaction, &included).await;
-    receipt::verify(session.network(), &receipt)
+    let proved = receipt::verify(session.network(), &receipt)
         .map_err(|error| Failure::new(Exit::Unverified, error))?;
     let path = context.home.keep_receipt(&receipt)?;
-    Ok(Ok(path.display().to_string()))
+    Ok(Ok((path.display().to_string(), proved)))
 }

@@ -46,6 +46,13 @@ pub async fn status(context: &mut Context) -> Result<Outcome, Failure> {
             best.height,
             best.pending
         ));
+        if session.network().finalises() {
+            text.push_str(&match best.checkpoint_height {
+                0 => "no block is final yet, as the nodes say\n".to_owned(),
+                height => format!("final up to height {height}, as the nodes say\n"),
+            });
+            json["final_height"] = json!(best.checkpoint_height);
+        }
         json["height"] = json!(best.height);
         json["pending"] = json!(best.pending);
     }
@@ -176,9 +183,19 @@ fn state(status: &TxStatus) -> (String, Value) {
             ),
             json!({ "state": "included", "height": inclusion.header.height, "depth": depth }),
         ),
-        TxStatus::Final { inclusion, .. } => (
-            format!("final, at height {}", inclusion.header.height),
-            json!({ "state": "final", "height": inclusion.header.height }),
+        TxStatus::Final {
+            inclusion,
+            certificate,
+        } => (
+            format!(
+                "final, at height {}, by checkpoint {}",
+                inclusion.header.height, certificate.checkpoint
+            ),
+            json!({
+                "state": "final",
+                "height": inclusion.header.height,
+                "checkpoint": certificate.checkpoint,
+            }),
         ),
         TxStatus::Dropped { reason } => (
             format!("dropped: {}", words(reason)),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::chain::network::Network;
 use crate::chain::transaction::{Kind, Transaction, TxId};
 use crate::client::command::args::Submit;
 use crate::client::command::context::Context;
@@ -41,12 +42,18 @@ pub async fn hand_in(
         text.push_str(&format!("\n{agreement}"));
     }
     text.push_str(&format!("\ntransaction: {}", submitted.id));
+    if let Some(refuted) = &submitted.refuted {
+        text.push_str(&format!("\nA PROOF DID NOT HOLD: {refuted}"));
+    }
     let mut json = fate_json(&submitted);
     match &submitted.fate {
         Fate::Included(_) => {
             let (line, value) = keep_receipt(context, session, transaction, &submitted).await?;
             text.push_str(&line);
             json["receipt"] = value;
+            if !submitted.is_reached() {
+                text.push_str(&format!("\n{}", not_final(session.network())));
+            }
         }
         // The same bytes will not be tried again: what was refused may be made anew.
         Fate::Rejected { .. } => context.home.forget_sent(&submitted.id)?,
@@ -54,7 +61,21 @@ pub async fn hand_in(
             text.push_str("\nit may still get into the chain: look with `ballot status`, or repeat the command, which does no harm");
         }
     }
-    Ok(Outcome::new(fate_exit(&submitted.fate), text, json))
+    Ok(Outcome::new(fate_exit(&submitted), text, json))
+}
+
+/// Why what is in a block may not be final when the time is up, and what to do.
+fn not_final(network: &Network) -> String {
+    if !network.finalises() {
+        return format!(
+            "it is in the chain, and fewer than {} blocks are on top of it: look again with `ballot status`",
+            network.confirmations
+        );
+    }
+    "it is in the chain and not final yet: that takes finalisers with more than two thirds of the voting power, and it may \
+     be that fewer of them can be reached; nodes say in `votenode status` whom they hear. It becomes final without your \
+     doing anything. Look with `ballot status`; `ballot receipt get` fetches the receipt with the checkpoint then"
+        .to_owned()
 }
 
 async fn keep_receipt(
@@ -71,12 +92,16 @@ async fn keep_receipt(
         .map_err(|error| Failure::new(Exit::Unverified, error))?;
     let path = context.home.keep_receipt(&receipt)?;
     let label = match proved.checkpoint {
-        Some(_) => "anchored",
-        None => "unanchored: no checkpoint vouches for it",
+        Some(checkpoint) => format!("anchored in checkpoint {checkpoint}"),
+        None => "unanchored: no checkpoint vouches for it".to_owned(),
     };
     Ok((
         format!("\nreceipt: {} ({label})", path.display()),
-        json!({ "file": path.display().to_string(), "anchored": proved.checkpoint.is_some() }),
+        json!({
+            "file": path.display().to_string(),
+            "anchored": proved.checkpoint.is_some(),
+            "checkpoint": proved.checkpoint,
+        }),
     ))
 }
 
@@ -99,17 +124,29 @@ pub async fn submit(context: &mut Context, args: Submit) -> Result<Outcome, Fail
         .iter()
         .map(|transaction| (transaction.id(), transaction.kind()))
         .collect();
+    let network_of = session.network().clone();
     let outcomes = context.submit(&session, transactions).await;
     session.close().await;
 
     let number = |fits: fn(&Fate) -> bool| outcomes.iter().filter(|one| fits(&one.fate)).count();
     let included = number(|fate| matches!(fate, Fate::Included(_)));
     let rejected = number(|fate| matches!(fate, Fate::Rejected { .. }));
+    let settled = outcomes
+        .iter()
+        .filter(|one| one.is_included() && one.is_reached())
+        .count();
     let mut text = format!(
         "{} in the file: {included} included, {rejected} refused, {} unknown",
         count(total as u64, "transaction", "transactions"),
         outcomes.len() - included - rejected
     );
+    if settled < included {
+        text.push_str(&format!(
+            "\n{} of the included are not final; {}",
+            included - settled,
+            not_final(&network_of)
+        ));
+    }
     let mut table = Table::default();
     for submitted in outcomes.iter().take(MAX_SHOWN) {
         let kind = kinds.get(&submitted.id).map_or("", |kind| kind.name());
@@ -123,19 +160,20 @@ pub async fn submit(context: &mut Context, args: Submit) -> Result<Outcome, Fail
     if outcomes.len() > MAX_SHOWN {
         text.push_str("\n… (all of them with --json)");
     }
-    // The worst that happened decides: a refusal before what is unknown.
-    let exit =
-        outcomes
-            .iter()
-            .map(|one| fate_exit(&one.fate))
-            .fold(Exit::Done, |worst, exit| match (worst, exit) {
-                (Exit::Rejected, _) | (_, Exit::Rejected) => Exit::Rejected,
-                (Exit::Unknown, _) | (_, Exit::Unknown) => Exit::Unknown,
-                _ => Exit::Done,
-            });
+    // The worst that happened decides: a refusal before a proof that does not hold, and that before what is unknown.
+    let exit = outcomes
+        .iter()
+        .map(fate_exit)
+        .fold(Exit::Done, |worst, exit| match (worst, exit) {
+            (Exit::Rejected, _) | (_, Exit::Rejected) => Exit::Rejected,
+            (Exit::Unverified, _) | (_, Exit::Unverified) => Exit::Unverified,
+            (Exit::Unknown, _) | (_, Exit::Unknown) => Exit::Unknown,
+            _ => Exit::Done,
+        });
     let json = json!({
         "transactions": outcomes.iter().map(fate_json).collect::<Vec<_>>(),
         "included": included,
+        "final": outcomes.iter().filter(|one| matches!(&one.fate, Fate::Included(included) if included.certificate.is_some())).count(),
         "rejected": rejected,
     });
     Ok(Outcome::new(exit, text, json))

@@ -124,12 +124,12 @@ fn a_certificate_is_for_the_block_and_by_the_finalisers() {
         .unwrap(),
     };
     assert_eq!(
-        check_certificate(&network, &BlockId::ZERO, &certificate),
+        check_certificate(&network, &BlockId::ZERO, &certificate, &[]),
         Err(ProofError::OtherCheckpoint)
     );
     // Nobody finalises there.
     assert_eq!(
-        check_certificate(&network, &block, &certificate),
+        check_certificate(&network, &block, &certificate, &[]),
         Err(ProofError::Certificate(CertificateError::Stranger))
     );
 }
