@@ -58,7 +58,7 @@ impl From<StoreError> for Failure {
 }
 
 /// Where the chain of a data directory can be read.
-enum Source {
+pub(super) enum Source {
     /// In its database: no node runs.
     Stored(Snapshot),
     /// From the node that runs on it.
@@ -66,7 +66,8 @@ enum Source {
 }
 
 impl Source {
-    fn open(directory: &Path) -> Result<Self, Failure> {
+    /// Opens it, or reaches the node that has it open.
+    pub(super) fn open(directory: &Path) -> Result<Self, Failure> {
         let paths = DataPaths::new(directory);
         let config = StoreConfig {
             check_on_open: false,

@@ -1,5 +1,7 @@
 //! The command line of `votenode`: what can be said, with help. What it does is elsewhere.
 
+mod finaliser;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -8,6 +10,7 @@ use super::exit;
 use crate::config::Layer;
 use crate::crypto::Role;
 use crate::demo::{DemoArguments, VotersArguments};
+pub use finaliser::FinaliserCommand;
 
 /// An election with no server: a node of the network.
 ///
@@ -39,6 +42,7 @@ Examples:
   votenode --network club.toml                                run a node of your own network
   votenode --bootstrap /dns/vote.example.org/tcp/7117         join a network through a node of it
   votenode --network club.toml --http off --no-mine           a quiet node: no HTTP, no mining
+  votenode --network club.toml --finaliser-key ada.finaliser  a node that helps to decide what is final
   votenode --data-dir /srv/votenode --external-address /ip4/203.0.113.5/tcp/7117";
 
 const SETTINGS: &str = "\
@@ -67,6 +71,9 @@ Everything runs on loopback and ends with the demo. It ends with code 0 if all t
     /// Make or show keys of organisers, finalisers and trustees
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Change who decides checkpoints: propose, approve, put together
+    #[command(subcommand)]
+    Finaliser(FinaliserCommand),
     /// Make invitations to register, with slips to print, or take unused ones back
     Invite(InviteArguments),
     /// Write the chain into a file that anybody can audit
@@ -143,6 +150,8 @@ pub enum NetworkCommand {
 Examples:
   votenode key new organiser --out ada.key                    on Ada's machine; prints organiserpub1…
   votenode network new --name \"Rowing Club\" --organiser Ada=organiserpub1… --open-admission off --out club.toml
+  votenode network new --name Union --organiser Ada=organiserpub1… --finaliser Ada=finaliserpub1… \
+    --finaliser Ben=finaliserpub1… --finaliser Cleo=finaliserpub1… --finaliser Dora=finaliserpub1… --out union.toml
   votenode network new --name Party --out party.toml          anybody may register and open elections
 
 Hand the file to everybody who runs a node or votes: it holds no secret. Its id names the network.")]
@@ -174,8 +183,8 @@ pub struct NetworkNewArguments {
     /// ':invite' or ':open_elections' to permit only that
     #[arg(long, value_name = "NAME=KEY[:MAY]")]
     pub organiser: Vec<String>,
-    /// A key that will take part in deciding checkpoints, which this release does not do yet: a name, finaliserpub1…,
-    /// and ':POWER' unless that is 1; may be given several times
+    /// A key that takes part in deciding which blocks are final: a name, finaliserpub1…, and ':POWER' unless its voting
+    /// power is 1; given several times, four at least if any one is to be allowed to fail
     #[arg(long, value_name = "NAME=KEY[:POWER]")]
     pub finaliser: Vec<String>,
     /// Leading zero bits of the stamp that registers without an invitation, or 'off' [default: off with organisers, 16

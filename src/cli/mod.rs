@@ -7,6 +7,7 @@ mod archive;
 pub mod args;
 mod ask;
 mod exit;
+mod finaliser;
 mod invite;
 mod key;
 mod network;
@@ -100,6 +101,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::DemoVoters(arguments)) => Ok(demo::run_voters(&arguments)?),
         Some(Command::Network(command)) => network::run(command),
         Some(Command::Key(command)) => key::run(command),
+        Some(Command::Finaliser(command)) => finaliser::run(command),
         Some(Command::Invite(arguments)) => invite::run(arguments, || Ok(socket(&settings()?))),
         Some(Command::Export(arguments)) => archive::export(&settings()?, &arguments),
         Some(Command::Import(arguments)) => archive::import(&settings()?, &arguments),

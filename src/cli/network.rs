@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::args::{NetworkCommand, NetworkNewArguments};
 use super::output::{duration, print_either, table};
-use super::{Exit, Failure};
+use super::{Exit, Failure, finaliser as quorum};
 use crate::chain::genesis::{Finaliser, Genesis, OpenAdmission, Organiser};
 use crate::crypto::{Kind, PublicKey, Role, RolePublicKey, code};
 use crate::genesis::{self, GenesisFileError, Parameters};
@@ -51,6 +51,11 @@ fn new(arguments: &NetworkNewArguments) -> Result<(), Failure> {
     text += &format!(
         "  votenode --network {file}            on every machine that runs a node; give them the file\n"
     );
+    if genesis.finalises() {
+        text += &format!(
+            "  votenode --network {file} --finaliser-key KEY    on the machine of each finaliser, with its own key\n"
+        );
+    }
     if matches!(genesis.open_admission, OpenAdmission::Forbidden {}) {
         text += &format!(
             "  votenode invite --count N --group GROUP --network {file} --organiser-key KEY --out DIR\n"
@@ -154,7 +159,8 @@ fn organiser(text: &str) -> Result<Organiser, Failure> {
     })
 }
 
-fn finaliser(text: &str) -> Result<Finaliser, Failure> {
+/// A finaliser as it is written on the command line.
+pub fn finaliser(text: &str) -> Result<Finaliser, Failure> {
     let (name, key, power) = named_key("--finaliser", text, Role::Finaliser)?;
     let power = match power {
         None => 1,
@@ -196,6 +202,10 @@ fn to_json(genesis: &Genesis) -> serde_json::Value {
             "key": public_code(Role::Finaliser, &finaliser.key),
             "power": finaliser.power,
         })).collect::<Vec<_>>(),
+        "quorum_power": genesis.finalises().then(|| {
+            quorum::quorum(genesis.finalisers.iter().map(|finaliser| finaliser.power).sum())
+        }),
+        "finaliser_warning": quorum::warning(&genesis.finalisers),
         "provisional": !genesis.finalises(),
     })
 }
@@ -245,11 +255,8 @@ fn describe(genesis: &Genesis) -> String {
         ),
         (
             "finality",
-            if !genesis.finalisers.is_empty() {
-                format!(
-                    "none with this release, which decides no checkpoints yet; keys of finalisers: {}",
-                    genesis.finalisers.len()
-                )
+            if genesis.finalises() {
+                quorum::describe(&genesis.finalisers)
             } else {
                 format!(
                     "none: results stay provisional, {} blocks deep",
@@ -275,6 +282,23 @@ fn describe(genesis: &Genesis) -> String {
             })
             .collect();
         text += &format!("\n{}", table(&["organiser", "may", "key"], &rows));
+    }
+    if genesis.finalises() {
+        let rows: Vec<_> = genesis
+            .finalisers
+            .iter()
+            .map(|finaliser| {
+                vec![
+                    finaliser.name.to_string(),
+                    finaliser.power.to_string(),
+                    public_code(Role::Finaliser, &finaliser.key),
+                ]
+            })
+            .collect();
+        text += &format!("\n{}", table(&["finaliser", "votes", "key"], &rows));
+        if let Some(warning) = quorum::warning(&genesis.finalisers) {
+            text += &format!("\n! {warning}\n");
+        }
     }
     text
 }

@@ -2,6 +2,7 @@
 //!
 //! Shared by node and client. It knows formats; what to do with a message is decided elsewhere.
 
+pub mod change_file;
 pub mod export;
 pub mod finality;
 pub mod genesis;
