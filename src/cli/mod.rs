@@ -75,6 +75,7 @@ impl From<DemoError> for Failure {
     fn from(error: DemoError) -> Self {
         let exit = match error.problem {
             Problem::NotSeen | Problem::Machine => Exit::Failed,
+            Problem::Usage => Exit::Usage,
             Problem::DiskFull => Exit::DiskFull,
             Problem::Interrupted => Exit::Interrupted,
         };

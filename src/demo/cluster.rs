@@ -12,7 +12,7 @@ use super::error::DemoError;
 use super::orders::Place;
 use super::tools::last_line;
 use super::watch::{Picture, Pictures, Watcher};
-use super::workspace::Workspace;
+use super::workspace::{Workspace, node_name};
 use crate::control::{Client, Request};
 use crate::datadir::DataPaths;
 
@@ -27,6 +27,8 @@ struct Node {
     name: String,
     dir: PathBuf,
     mine: bool,
+    /// The key with which it finalises, if it does.
+    finaliser_key: Option<PathBuf>,
     /// Where it listens, once that is known: a node that comes back is found where it was.
     listen: String,
     process: Option<Process>,
@@ -39,17 +41,19 @@ pub struct Cluster<'a> {
     workspace: &'a Workspace,
     nodes: Vec<Node>,
     killed: u32,
+    finalisers_killed: u32,
     sender: watch::Sender<Pictures>,
     pictures: watch::Receiver<Pictures>,
 }
 
 impl<'a> Cluster<'a> {
-    /// Plans so many nodes, of which all mine but the one with the index `idle`.
-    pub fn new(workspace: &'a Workspace, count: usize, idle: usize) -> Self {
+    /// Plans so many nodes, of which all mine but the one with the index `idle`, and the first ones finalise.
+    pub fn new(workspace: &'a Workspace, count: usize, idle: usize, finalisers: usize) -> Self {
         let nodes = (0..count).map(|index| Node {
-            name: format!("node {}", index + 1),
+            name: node_name(index + 1),
             dir: workspace.node_dir(index + 1),
             mine: index != idle,
+            finaliser_key: (index < finalisers).then(|| workspace.finaliser_key(index + 1)),
             listen: "/ip4/127.0.0.1/tcp/0".to_owned(),
             process: None,
             watcher: None,
@@ -59,6 +63,7 @@ impl<'a> Cluster<'a> {
             workspace,
             nodes: nodes.collect(),
             killed: 0,
+            finalisers_killed: 0,
             sender,
             pictures,
         }
@@ -86,6 +91,9 @@ impl<'a> Cluster<'a> {
                 .args(["--http", "127.0.0.1:0", "--no-mdns"]);
             if !node.mine {
                 command.arg("--no-mine");
+            }
+            if let Some(key) = &node.finaliser_key {
+                command.arg("--finaliser-key").arg(key);
             }
             for place in bootstrap {
                 command.args(["--bootstrap", &place.address]);
@@ -162,6 +170,16 @@ impl<'a> Cluster<'a> {
         self.killed
     }
 
+    /// How often a finaliser's node was killed.
+    pub fn finalisers_killed(&self) -> u32 {
+        self.finalisers_killed
+    }
+
+    /// Whether a node finalises.
+    pub fn finalises(&self, index: usize) -> bool {
+        self.nodes[index].finaliser_key.is_some()
+    }
+
     /// Where a node is; it must have answered once.
     pub fn place(&self, index: usize) -> Result<Place, DemoError> {
         let pictures = self.pictures.borrow();
@@ -220,6 +238,7 @@ impl<'a> Cluster<'a> {
             )));
         }
         self.killed += 1;
+        self.finalisers_killed += u32::from(self.finalises(index));
         self.sender.send_modify(|pictures| pictures[index] = None);
         Ok(process.id())
     }
@@ -263,11 +282,16 @@ fn told(pictures: &Pictures) -> String {
         .map(|(picture, number)| match picture {
             None => format!("node {number} does not answer"),
             Some(Picture { tip, peers, .. }) => format!(
-                "node {number}: block {} ({}), {} registered, {peers} peers, {} waiting",
+                "node {number}: block {} ({}), {} registered, {peers} peers, {} waiting{}",
                 tip.height,
                 tip.id.get(..8).unwrap_or_default(),
                 tip.roll_size,
                 picture.as_ref().map_or(0, Picture::waiting),
+                picture
+                    .as_ref()
+                    .and_then(|picture| picture.finality.as_ref())
+                    .map(|finality| format!(", final up to {}", finality.height))
+                    .unwrap_or_default(),
             ),
         });
     words.collect::<Vec<_>>().join("; ")

@@ -13,6 +13,8 @@ pub enum Problem {
     Machine,
     /// The disk is full.
     DiskFull,
+    /// It was asked for something that cannot be.
+    Usage,
     /// Somebody ended it.
     Interrupted,
 }
@@ -76,6 +78,11 @@ impl DemoError {
     /// The machine does not let the demo do something with a file.
     pub fn file(action: &str, path: &Path, error: &io::Error) -> Self {
         Self::machine(&format!("{action} {}", path.display()), error)
+    }
+
+    /// It was asked for something that cannot be.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self::new(Problem::Usage, message)
     }
 
     /// Somebody ended it.

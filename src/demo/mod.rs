@@ -1,13 +1,13 @@
 //! `votenode demo`: a whole election on this machine, with real processes, and every claim about it checked.
 //!
 //! Nodes are processes of this very program with the flags that anybody would use; voters are held by client processes
-//! that join through bootstrap addresses and gossip. One node is cut off, handed votes, killed and brought back. At the
-//! end the chain is exported and audited by the commands of that name.
+//! that join through bootstrap addresses and gossip. One node is cut off, handed votes, killed and brought back. Where
+//! nodes finalise, so many of them are killed that nothing becomes final until they are back. At the end the chain is exported and audited by the commands of that name.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `story` | what happens, in order, and what has to be seen |
-//! | `cluster`, `watch` | the node processes, and what they say of themselves |
+//! | `cluster`, `watch`, `meter` | the node processes, what they say of themselves, how long blocks take to be final |
 //! | `crowd`, `orders`, `voters` | the client processes from outside, the lines between, and from inside |
 //! | `child`, `workspace` | processes and files that end with the demo, however it ends |
 //! | `view`, `outcome` | what a person and a program see |
@@ -18,6 +18,7 @@ mod child;
 mod cluster;
 mod crowd;
 mod error;
+mod meter;
 mod orders;
 mod outcome;
 mod story;
@@ -58,6 +59,9 @@ pub struct DemoArguments {
     /// Voters, who all register at the same moment
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(MIN_VOTERS as i64..=MAX_VOTERS as i64))]
     pub voters: u32,
+    /// Nodes that finalise, the first ones; no more than there are nodes. Four or more bear the loss of one
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=MAX_NODES as i64))]
+    pub finalisers: u32,
     /// Keep the directory with the nodes' data, their logs and the exported chain
     #[arg(long)]
     pub keep: bool,
@@ -83,6 +87,12 @@ pub struct VotersArguments {
 
 /// Runs the demo.
 pub fn run(arguments: &DemoArguments) -> Result<(), DemoError> {
+    if arguments.finalisers > arguments.nodes {
+        return Err(DemoError::usage(format!(
+            "{} nodes cannot hold {} finalisers: give --nodes a number as large as that of --finalisers",
+            arguments.nodes, arguments.finalisers
+        )));
+    }
     let runtime =
         Runtime::new().map_err(|error| DemoError::machine("start the runtime", &error))?;
     runtime.block_on(conduct(arguments))

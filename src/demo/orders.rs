@@ -4,6 +4,16 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How far transactions are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// Into blocks.
+    Included,
+    /// Until a certificate shows that the block is final.
+    Final,
+}
+
 /// Where a node is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Place {
@@ -19,8 +29,10 @@ pub struct Place {
 pub enum Order {
     /// Make the voters' keys and registrations, and hand nothing in yet.
     Prepare,
-    /// Hand all registrations in at once and follow them into blocks.
+    /// Hand all registrations in at once and follow them to the goal.
     Register {
+        /// How far.
+        goal: Goal,
         /// Give up after this.
         timeout_ms: u64,
     },
@@ -28,15 +40,19 @@ pub enum Order {
     Open {
         /// How long polls are open.
         open_for_ms: u64,
+        /// How far the transaction is followed.
+        goal: Goal,
         /// Give up after this.
         timeout_ms: u64,
     },
-    /// Every voter but the last `reserve` votes by gossip, and the votes are followed into blocks.
+    /// So many of the voters who have not voted vote by gossip, and the votes are followed to the goal.
     Vote {
         /// The election.
         election: String,
-        /// Voters who wait.
-        reserve: usize,
+        /// How many.
+        voters: usize,
+        /// How far.
+        goal: Goal,
         /// Give up after this.
         timeout_ms: u64,
     },
@@ -61,8 +77,15 @@ pub enum Order {
         /// The nodes.
         nodes: Vec<Place>,
     },
-    /// Follow those votes into blocks.
+    /// Follow those votes to the goal.
     Follow {
+        /// How far.
+        goal: Goal,
+        /// Give up after this.
+        timeout_ms: u64,
+    },
+    /// Follow the votes of the last [`Order::Vote`] further, until they are final.
+    Finish {
         /// Give up after this.
         timeout_ms: u64,
     },
@@ -91,9 +114,9 @@ pub enum Report {
     },
     /// All registrations are made.
     Prepared,
-    /// To [`Order::Register`] and [`Order::Vote`].
+    /// To [`Order::Register`], [`Order::Vote`], [`Order::Follow`] and [`Order::Finish`].
     Followed {
-        /// Transactions in blocks, by proofs that were checked.
+        /// Transactions that reached the goal, by proofs that were checked.
         included: usize,
         /// Lowest and highest block with one of them.
         heights: Option<(u64, u64)>,
@@ -151,6 +174,8 @@ pub enum Report {
 pub struct NodeResult {
     /// The closing block.
     pub closing_block: Option<String>,
+    /// The checkpoint that makes it final: its block and height.
+    pub checkpoint: Option<(String, u64)>,
     /// Votes counted.
     pub votes: u64,
     /// Votes per option.

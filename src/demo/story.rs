@@ -8,17 +8,20 @@
 //! | `start` | nodes and client processes come up |
 //! | `voting`, `everybody` | the crowd registers and votes, all at once |
 //! | `kill` | a node is cut off, killed and brought back |
+//! | `finality` | finalisers are missing, one and then too many, and come back |
 //! | `close`, `audit` | one result on every node, and from the exported chain |
 //! | `seen` | the conditions that steps wait for |
 
 mod audit;
 mod close;
 mod everybody;
+mod finality;
 mod kill;
 mod seen;
 mod start;
 mod voting;
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::time::Instant as Deadline;
@@ -27,6 +30,7 @@ use super::DemoArguments;
 use super::cluster::Cluster;
 use super::crowd::Client;
 use super::error::DemoError;
+use super::meter::Meter;
 use super::outcome::{OptionOutcome, Outcome};
 use super::view::View;
 use super::workspace::Workspace;
@@ -40,6 +44,8 @@ const STEP_TIME: Duration = Duration::from_secs(90);
 const VOTER_TIME: Duration = Duration::from_millis(60);
 /// Polls are open at least so long.
 const OPEN_LEAST: Duration = Duration::from_secs(10);
+/// And so much longer where more finalisers are killed than may be missing: it takes some seconds until that is said.
+const OUTAGE_LEAST: Duration = Duration::from_secs(4);
 
 /// The election that was opened.
 struct Opened {
@@ -59,6 +65,10 @@ pub struct Story<'a> {
     victim: usize,
     /// Votes per option, as the voters chose.
     chosen: Vec<u64>,
+    /// Votes seen to be final.
+    final_votes: usize,
+    result_is_final: bool,
+    meter: Arc<Mutex<Meter>>,
 }
 
 impl<'a> Story<'a> {
@@ -69,16 +79,24 @@ impl<'a> Story<'a> {
         view: &'a View,
     ) -> Result<Self, DemoError> {
         let nodes = arguments.nodes as usize;
-        let victim = nodes - 1;
+        let finalisers = arguments.finalisers as usize;
+        // Where one finaliser may be missing it is one that is killed.
+        let victim = match finalisers {
+            4.. => finalisers,
+            _ => nodes,
+        } - 1;
         Ok(Self {
             arguments,
             workspace,
             view,
-            genesis: workspace.write_genesis()?,
-            cluster: Cluster::new(workspace, nodes, victim),
+            genesis: workspace.write_genesis(finalisers)?,
+            cluster: Cluster::new(workspace, nodes, victim, finalisers),
             clients: Vec::new(),
             victim,
             chosen: Vec::new(),
+            final_votes: 0,
+            result_is_final: false,
+            meter: Arc::default(),
         })
     }
 
@@ -86,10 +104,12 @@ impl<'a> Story<'a> {
     pub async fn run(&mut self) -> Result<Outcome, DemoError> {
         let mut pictures = self.cluster.watch();
         let view = self.view;
-        // Shows the nodes, and notices what no step waits for: a full disk would only make every step late.
+        let meter = Arc::clone(&self.meter);
+        // Shows the nodes, times their blocks, and notices what no step waits for: a full disk would only make every step late.
         let watched = async {
             loop {
                 let now = pictures.borrow_and_update().clone();
+                lock(&meter).look(&now, Instant::now());
                 view.nodes(&now);
                 if let Some(error) = full_disk(&now) {
                     break error;
@@ -116,16 +136,24 @@ impl<'a> Story<'a> {
         let starting = begun.elapsed();
         let registering = self.register().await?;
         // A node has to start again and to find the others, and as many votes follow as registrations came.
-        let open_for = OPEN_LEAST + 2 * starting + 2 * registering;
+        let mut open_for = OPEN_LEAST + 2 * starting + 2 * registering;
+        if self.late() > 0 {
+            open_for += OUTAGE_LEAST + starting;
+        }
         let election = self.open(open_for).await?;
         self.vote(&election).await?;
         let refused = self.vote_again(&election).await?;
         let kept = self.kill_and_restart(&election).await?;
+        self.outage(&election).await?;
         let result = self.close(&election).await?;
         let audited = self.audit(&election, &result).await?;
         let outcome = self.outcome(&election, refused, kept, audited);
         self.stop().await?;
         Ok(outcome)
+    }
+
+    fn meter(&self) -> MutexGuard<'_, Meter> {
+        lock(&self.meter)
     }
 
     fn time(&self) -> Duration {
@@ -171,6 +199,10 @@ impl<'a> Story<'a> {
             votes_counted: counted.as_ref().map_or(0, |counted| counted.votes),
             duplicates_rejected: refused,
             killed: self.cluster.killed(),
+            finalisers: self.arguments.finalisers,
+            finalisers_killed: self.cluster.finalisers_killed(),
+            is_final: self.result_is_final && self.final_votes == self.arguments.voters as usize,
+            finality_ms: self.meter().spread(),
             kept_votes: kept,
             by_lot: counted.as_ref().is_some_and(|counted| counted.by_lot),
             tips_agree: one_tip(&self.cluster.pictures()),
@@ -195,4 +227,8 @@ impl<'a> Story<'a> {
             directory: None,
         }
     }
+}
+
+fn lock(meter: &Mutex<Meter>) -> MutexGuard<'_, Meter> {
+    meter.lock().unwrap_or_else(PoisonError::into_inner)
 }

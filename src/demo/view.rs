@@ -120,6 +120,22 @@ impl View {
         ));
     }
 
+    /// Something that belongs to the last finished step, such as what a node says.
+    pub fn note(&self, text: &str) {
+        let mut line = String::new();
+        for word in text.split(' ') {
+            if unicode_width::UnicodeWidthStr::width(line.as_str()) + word.len() > STEP_COLUMNS {
+                self.line(&format!("    {}", self.paint("2", &line)));
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.line(&format!("    {}", self.paint("2", &line)));
+    }
+
     /// The step under way, in words.
     pub fn step(&self) -> Option<String> {
         self.lock().as_ref().map(|stage| stage.text.clone())
@@ -161,10 +177,19 @@ impl View {
             (true, Some("standing_by")) => self.paint("2", "stands by"),
             (true, _) => self.paint("2", "rests"),
         };
+        let last = picture.finality.as_ref().map(|finality| {
+            let colour = if finality.height == picture.tip.height {
+                "32"
+            } else {
+                "33"
+            };
+            self.paint(colour, &format!("   final {:>3}", finality.height))
+        });
         format!(
-            "block {:>3} {}   {:>2} peers   {:>5} waiting   mined {:>3}   {miner}",
+            "block {:>3} {}{}   {:>2} peers   {:>5} waiting   mined {:>3}   {miner}",
             picture.tip.height,
             self.paint("2", picture.tip.id.get(..8).unwrap_or_default()),
+            last.unwrap_or_default(),
             picture.peers,
             picture.waiting(),
             picture.counters.blocks_mined,
@@ -223,7 +248,9 @@ impl View {
             outcome.votes_counted, outcome.registered, outcome.blocks, outcome.nodes, outcome.seconds,
         ));
         self.line("");
-        self.line("  Provisional, as nobody finalises in this network; not one person, one vote, as anybody may register.");
+        for line in standing(outcome) {
+            self.line(&format!("  {line}"));
+        }
         self.line("");
         match &outcome.directory {
             Some(directory) => {
@@ -307,6 +334,43 @@ impl Live {
             stage,
             nodes,
         }
+    }
+}
+
+/// What the result is worth, in words.
+fn standing(outcome: &Outcome) -> Vec<String> {
+    let Some(spread) = &outcome.finality_ms else {
+        return vec![
+            "Provisional, as nobody finalises in this network; not one person, one vote, as anybody may register."
+                .to_owned(),
+        ];
+    };
+    let finalisers = match outcome.finalisers {
+        1 => "one finaliser decides".to_owned(),
+        some => format!("{some} finalisers decide"),
+    };
+    // Fewer than a third may be missing or lie.
+    let bears = match outcome.finalisers.saturating_sub(1) / 3 {
+        0 => "none of them may be missing; of four one may".to_owned(),
+        1 => "one of them may be missing, or lie".to_owned(),
+        some => format!("{some} of them may be missing, or lie"),
+    };
+    vec![
+        format!(
+            "Final {} after a block (median; 95 % {}), and nobody can rewrite it any more.",
+            seconds(spread.median),
+            seconds(spread.p95),
+        ),
+        format!("In this network {finalisers}, and {bears}."),
+        "Not one person, one vote, as anybody may register.".to_owned(),
+    ]
+}
+
+/// A time that was taken by looking about every 80 ms.
+fn seconds(ms: u64) -> String {
+    match ms {
+        ..100 => "within 0.1 s".to_owned(),
+        _ => format!("within {:.1} s", ms.div_ceil(100) as f64 / 10.0),
     }
 }
 

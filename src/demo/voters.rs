@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::VotersArguments;
 use super::error::DemoError;
-use super::orders::{NodeResult, Order, Place, Report};
+use super::orders::{Goal, NodeResult, Order, Place, Report};
 use crate::chain::election::{Choices, ElectionId};
 use crate::chain::genesis::Genesis;
 use crate::chain::invalid::Invalid;
@@ -25,7 +25,7 @@ use crate::chain::transaction::{Transaction, TxId};
 use crate::client::election_file::{ElectionFile, Timing};
 use crate::client::make::Admission;
 use crate::client::time::now_ms;
-use crate::client::{Fate, Goal, LinkOptions, Session, SessionOptions, Submitted};
+use crate::client::{self, Fate, LinkOptions, Session, SessionOptions, Submitted};
 use crate::crypto::{SigningKey, VoterId};
 use crate::genesis;
 use crate::protocol::submit::{self, Outcome, TxStatus};
@@ -110,6 +110,8 @@ struct Crowd {
     chosen: Vec<u8>,
     /// Votes that went to one node only.
     handed_in: Vec<Transaction>,
+    /// The votes by gossip of the last order.
+    gossiped: Vec<Transaction>,
 }
 
 impl Crowd {
@@ -135,25 +137,30 @@ impl Crowd {
             registrations: Vec::new(),
             chosen: Vec::new(),
             handed_in: Vec::new(),
+            gossiped: Vec::new(),
         })
     }
 
     async fn carry_out(&mut self, order: Order) -> Result<Report, String> {
         match order {
             Order::Prepare => self.prepare().await,
-            Order::Register { timeout_ms } => {
+            Order::Register { goal, timeout_ms } => {
                 let transactions = std::mem::take(&mut self.registrations);
-                Ok(self.follow(transactions, Vec::new(), timeout_ms).await)
+                Ok(self
+                    .follow(transactions, Vec::new(), goal, timeout_ms)
+                    .await)
             }
             Order::Open {
                 open_for_ms,
+                goal,
                 timeout_ms,
-            } => self.open(open_for_ms, timeout_ms).await,
+            } => self.open(open_for_ms, goal, timeout_ms).await,
             Order::Vote {
                 election,
-                reserve,
+                voters,
+                goal,
                 timeout_ms,
-            } => self.vote(&election, reserve, timeout_ms).await,
+            } => self.vote(&election, voters, goal, timeout_ms).await,
             Order::VoteAgain {
                 election,
                 voters,
@@ -161,9 +168,15 @@ impl Crowd {
             } => self.vote_again(&election, voters, &nodes).await,
             Order::HandIn { election, node } => self.hand_in(&election, &node).await,
             Order::WhoHolds { nodes } => self.who_holds(&nodes).await,
-            Order::Follow { timeout_ms } => {
+            Order::Follow { goal, timeout_ms } => {
                 let transactions = self.handed_in.clone();
-                Ok(self.await_blocks(transactions, timeout_ms).await)
+                Ok(self.await_goal(transactions, goal, timeout_ms).await)
+            }
+            Order::Finish { timeout_ms } => {
+                let transactions = self.gossiped.clone();
+                Ok(self
+                    .follow(transactions, Vec::new(), Goal::Final, timeout_ms)
+                    .await)
             }
             Order::Results { election, nodes } => self.results(&election, &nodes).await,
         }
@@ -179,11 +192,12 @@ impl Crowd {
         Ok(Report::Prepared)
     }
 
-    /// Hands transactions in by gossip and follows them into blocks.
+    /// Hands transactions in by gossip and follows them to the goal.
     async fn follow(
         &self,
         transactions: Vec<Transaction>,
         choices: Vec<u64>,
+        goal: Goal,
         timeout_ms: u64,
     ) -> Report {
         let deadline = Instant::now() + Duration::from_millis(timeout_ms);
@@ -196,12 +210,12 @@ impl Crowd {
         };
         let outcomes = self
             .session
-            .submit(transactions, Goal::Included, deadline, &mut watch)
+            .submit(transactions, goal.into(), deadline, &mut watch)
             .await;
-        summary(&outcomes, choices)
+        summary(&outcomes, goal, choices)
     }
 
-    async fn open(&self, open_for_ms: u64, timeout_ms: u64) -> Result<Report, String> {
+    async fn open(&self, open_for_ms: u64, goal: Goal, timeout_ms: u64) -> Result<Report, String> {
         let organiser = SigningKey::generate().map_err(|error| error.to_string())?;
         let timing = Timing {
             opens_in: None,
@@ -215,8 +229,10 @@ impl Crowd {
             .session
             .make_election(&organiser, terms)
             .map_err(|error| error.to_string())?;
-        match self.follow(vec![transaction], Vec::new(), timeout_ms).await {
+        let followed = self.follow(vec![transaction], Vec::new(), goal, timeout_ms);
+        match followed.await {
             Report::Followed {
+                included: 1,
                 heights: Some((height, _)),
                 ..
             } => Ok(Report::Opened {
@@ -232,18 +248,23 @@ impl Crowd {
     async fn vote(
         &mut self,
         election: &str,
-        reserve: usize,
+        voters: usize,
+        goal: Goal,
         timeout_ms: u64,
     ) -> Result<Report, String> {
         let election = parse_election(election)?;
-        let voting = self.voters.len().saturating_sub(reserve);
-        self.chosen = (0..voting).map(|_| draw()).collect::<Result<_, _>>()?;
-        let votes = self.voters[..voting]
-            .iter()
-            .zip(&self.chosen)
+        let voting = self.voters.iter().skip(self.chosen.len()).take(voters);
+        let choices = voting
+            .clone()
+            .map(|_| draw())
+            .collect::<Result<Vec<_>, _>>()?;
+        self.gossiped = voting
+            .zip(&choices)
             .map(|(voter, choice)| self.ballot(voter, election, *choice))
             .collect::<Result<_, _>>()?;
-        Ok(self.follow(votes, count(&self.chosen), timeout_ms).await)
+        self.chosen.extend(&choices);
+        let votes = self.gossiped.clone();
+        Ok(self.follow(votes, count(&choices), goal, timeout_ms).await)
     }
 
     async fn vote_again(
@@ -315,11 +336,22 @@ impl Crowd {
         Ok(Report::Holders { held })
     }
 
-    /// Waits until transactions that were handed to one node are in blocks of the network. Nothing is sent again.
-    async fn await_blocks(&self, transactions: Vec<Transaction>, timeout_ms: u64) -> Report {
+    /// Waits until transactions that were handed to one node are in blocks of the network. Nothing is sent again before
+    /// they are.
+    async fn await_goal(
+        &self,
+        transactions: Vec<Transaction>,
+        goal: Goal,
+        timeout_ms: u64,
+    ) -> Report {
         let deadline = Instant::now() + Duration::from_millis(timeout_ms);
         let ids: Vec<TxId> = transactions.iter().map(Transaction::id).collect();
         let missing = self.session.wait_included(ids.clone(), deadline).await;
+        if goal == Goal::Final && missing.is_empty() {
+            return self
+                .follow(transactions, Vec::new(), goal, timeout_ms)
+                .await;
+        }
         let mut heights = None;
         let mut included = 0;
         let mut problems: Vec<String> = missing
@@ -363,6 +395,10 @@ impl Crowd {
                     .closing_block
                     .first()
                     .map(|block| block.id.to_string()),
+                checkpoint: result
+                    .checkpoint
+                    .first()
+                    .map(|block| (block.id.to_string(), block.height)),
                 votes: result.tally.votes,
                 totals: result.tally.totals.to_vec(),
                 winners: result.tally.winners.to_vec(),
@@ -387,12 +423,25 @@ impl Crowd {
     }
 }
 
-fn summary(outcomes: &[Submitted], choices: Vec<u64>) -> Report {
+impl From<Goal> for client::Goal {
+    fn from(goal: Goal) -> Self {
+        match goal {
+            Goal::Included => Self::Included,
+            Goal::Final => Self::Final,
+        }
+    }
+}
+
+fn summary(outcomes: &[Submitted], goal: Goal, choices: Vec<u64>) -> Report {
     let mut heights = None;
     let mut problems = Vec::new();
     let mut included = 0;
     for outcome in outcomes {
         match &outcome.fate {
+            Fate::Included(found) if goal == Goal::Final && found.certificate.is_none() => {
+                let height = found.inclusion.header.height;
+                problems.push(format!("in block {height}, which is not final"));
+            }
             Fate::Included(found) => {
                 included += 1;
                 heights = widen(heights, found.inclusion.header.height);

@@ -31,6 +31,8 @@ pub struct Picture {
     pub mempool: Mempool,
     /// What its miner does.
     pub mining: Mining,
+    /// Checkpoints; none where nobody finalises.
+    pub finality: Option<Finality>,
     /// Whether the disk refused the last write.
     pub disk_full: bool,
     /// Counts since the start.
@@ -48,6 +50,17 @@ pub struct Tip {
     pub timestamp_ms: u64,
     /// Registrations so far.
     pub roll_size: u64,
+}
+
+/// The last checkpoint, and what the next one waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Finality {
+    /// Its number; 0 if there is none yet.
+    pub checkpoint: u64,
+    /// Height of its block.
+    pub height: u64,
+    /// Why blocks above it do not become final.
+    pub waiting: Option<String>,
 }
 
 /// What waits for a block.
@@ -86,6 +99,11 @@ impl Picture {
     /// Whether nothing of this kind waits.
     pub fn mempool_is_without(&self, kind: &str) -> bool {
         self.mempool.transactions.get(kind).copied().unwrap_or(0) == 0
+    }
+
+    /// Height up to which blocks are final; 0 where nobody finalises.
+    pub fn final_height(&self) -> u64 {
+        self.finality.as_ref().map_or(0, |finality| finality.height)
     }
 
     /// Whether the miner is at rest.

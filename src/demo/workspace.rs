@@ -4,13 +4,20 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::error::DemoError;
-use crate::chain::genesis::Genesis;
+use crate::chain::genesis::{Finaliser, Genesis};
 use crate::client::time::now_ms;
-use crate::crypto::random_bytes;
+use crate::crypto::secret_file::{self, Existing, Protection, SecretFileError};
+use crate::crypto::{Role, RoleKey, random_bytes};
 use crate::genesis::{self, GenesisFileError, Parameters};
+use crate::wire::Text;
 
 /// Longest path of a control socket, in bytes: what a Unix socket address holds on every system.
 const MAX_SOCKET_PATH: usize = 103;
+
+/// What the node with this number is called, also where it finalises.
+pub fn node_name(number: usize) -> String {
+    format!("node {number}")
+}
 
 /// A directory of the demo's own.
 #[derive(Debug)]
@@ -43,16 +50,38 @@ impl Workspace {
         Ok(workspace)
     }
 
-    /// Writes the genesis of a new network and returns it.
-    pub fn write_genesis(&self) -> Result<Genesis, DemoError> {
+    /// Writes the genesis of a new network, in which so many nodes finalise, and the keys for that. Returns the genesis.
+    pub fn write_genesis(&self, finalisers: usize) -> Result<Genesis, DemoError> {
         // A second back, so that the first block is due at once.
         let timestamp_ms = now_ms().saturating_sub(1_000);
-        let genesis = Parameters::demo()
+        let finalisers = (1..=finalisers).map(|number| self.make_finaliser(number));
+        let parameters = Parameters {
+            finalisers: finalisers.collect::<Result<_, _>>()?,
+            ..Parameters::demo()
+        };
+        let genesis = parameters
             .build(timestamp_ms)
             .and_then(|genesis| genesis::write(&self.genesis(), &genesis).map(|()| genesis));
         genesis.map_err(|error| match error {
             GenesisFileError::Io { path, error } => DemoError::file("write", &path, &error),
             other => DemoError::not_seen(other),
+        })
+    }
+
+    /// Makes the key with which the node with this number finalises, in a file that only its owner may read.
+    fn make_finaliser(&self, number: usize) -> Result<Finaliser, DemoError> {
+        let key = RoleKey::generate(Role::Finaliser).map_err(DemoError::not_seen)?;
+        let path = self.finaliser_key(number);
+        secret_file::write(&path, &key.to_text(), Protection::ModeOnly, Existing::Keep).map_err(
+            |error| match error {
+                SecretFileError::Io { source, .. } => DemoError::file("write", &path, &source),
+                other => DemoError::not_seen(other),
+            },
+        )?;
+        Ok(Finaliser {
+            key: key.public().key(),
+            power: 1,
+            name: Text::new(&node_name(number)).map_err(DemoError::not_seen)?,
         })
     }
 
@@ -79,6 +108,11 @@ impl Workspace {
     /// Data directory of the node with this number.
     pub fn node_dir(&self, number: usize) -> PathBuf {
         self.root.join(format!("node-{number}"))
+    }
+
+    /// Key file of the finaliser with this number.
+    pub fn finaliser_key(&self, number: usize) -> PathBuf {
+        self.root.join(format!("finaliser-{number}.key"))
     }
 
     /// Log of a process.

@@ -6,7 +6,7 @@ use super::seen::{all, one_tip, seconds_until};
 use super::{Opened, Story};
 use crate::client::time::now_ms;
 use crate::demo::error::DemoError;
-use crate::demo::orders::{NodeResult, Order, Report};
+use crate::demo::orders::{Goal, NodeResult, Order, Report};
 
 impl Story<'_> {
     pub(super) async fn close(&mut self, election: &Opened) -> Result<NodeResult, DemoError> {
@@ -14,7 +14,7 @@ impl Story<'_> {
         let closed_from = election.closes_at_ms + self.genesis.close_grace_ms;
         let left = Duration::from_millis(closed_from.saturating_sub(now_ms()));
         let deadline = self.deadline() + left;
-        let view = self.view;
+        let (view, goal) = (self.view, self.goal());
         self.cluster
             .wait(
                 "that all nodes rest on one tip after the polls",
@@ -27,6 +27,8 @@ impl Story<'_> {
                     one_tip(pictures)
                         && all(pictures, |picture| {
                             picture.tip.timestamp_ms >= closed_from
+                                && (goal == Goal::Included
+                                    || picture.final_height() == picture.tip.height)
                                 && picture.waiting() == 0
                                 && picture.rests()
                         })
@@ -64,6 +66,10 @@ impl Story<'_> {
             self.cluster.len(),
             self.height(),
         ));
+        if goal == Goal::Final {
+            self.view.begin("The result is final");
+            self.finalise(&result)?;
+        }
         Ok(result)
     }
 }

@@ -5,7 +5,7 @@ use crate::demo::error::DemoError;
 use crate::demo::orders::{Order, Report};
 
 impl Story<'_> {
-    /// Gives every client its order at once and follows their transactions, `expected` altogether, into blocks. Returns
+    /// Gives every client its order at once and follows their transactions, `expected` altogether, to the goal. Returns
     /// the votes per option, and the lowest and highest block.
     pub(super) async fn everybody(
         &mut self,
@@ -68,7 +68,7 @@ impl Story<'_> {
         }
         if sum != expected {
             return Err(DemoError::not_seen(format!(
-                "{sum} of {expected} got into blocks"
+                "{sum} of {expected} got where they should"
             )));
         }
         Ok((chosen, heights))

@@ -12,6 +12,7 @@ impl Story<'_> {
         let others = self.cluster.places_without(Some(self.victim))?;
         let choices = self.cut_off(election, &others).await?;
         self.kill()?;
+        self.vote_without_one(election).await?;
         self.restart(&choices, &others).await?;
         Ok(self.reserve())
     }
@@ -88,8 +89,13 @@ impl Story<'_> {
         let number = self.victim + 1;
         self.view.begin(&format!("Node {number} is killed"));
         let process = self.cluster.kill(self.victim)?;
+        let finaliser = if self.cluster.finalises(self.victim) {
+            ", a finaliser,"
+        } else {
+            ""
+        };
         self.view.done(&format!(
-            "Node {number} is killed while it holds them (SIGKILL to process {process})"
+            "Node {number}{finaliser} is killed while it holds them (SIGKILL to process {process})"
         ));
         Ok(())
     }
@@ -121,6 +127,7 @@ impl Story<'_> {
             })
             .await?;
         let order = Order::Follow {
+            goal: self.goal(),
             timeout_ms: self.timeout_ms(),
         };
         match self.clients[0].ask(&order, patience).await? {
@@ -130,10 +137,15 @@ impl Story<'_> {
                 for (sum, count) in self.chosen.iter_mut().zip(choices) {
                     *sum += count;
                 }
-                self.view.done(&format!(
+                let mut seen = format!(
                     "Node {number} is back on its data, and its {votes} votes are {}",
                     blocks(heights)
-                ));
+                );
+                if self.until_final(heights, &[]).await? {
+                    self.final_votes += votes;
+                    seen += ", final";
+                }
+                self.view.done(&seen);
             }
             Report::Followed {
                 included, problems, ..

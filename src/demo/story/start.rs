@@ -39,8 +39,14 @@ impl Story<'_> {
                 })
             })
             .await?;
+        let finalise = match self.arguments.finalisers as usize {
+            0 => String::new(),
+            all if all == count => "; all finalise".to_owned(),
+            1 => "; one finalises".to_owned(),
+            some => format!("; {some} finalise"),
+        };
         self.view.done(&format!(
-            "{count} nodes run, each a process of its own, and found each other"
+            "{count} nodes run, each a process of its own, and found each other{finalise}"
         ));
         Ok(())
     }

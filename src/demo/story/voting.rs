@@ -20,7 +20,8 @@ impl Story<'_> {
             .begin(&format!("{voters} voters register at the same moment"));
         let begun = Instant::now();
         let timeout_ms = self.timeout_ms();
-        let orders = vec![Order::Register { timeout_ms }; self.clients.len()];
+        let goal = self.goal();
+        let orders = vec![Order::Register { goal, timeout_ms }; self.clients.len()];
         let (_, heights) = self.everybody(&orders, voters).await?;
         let roll = voters as u64;
         let deadline = self.deadline();
@@ -31,8 +32,12 @@ impl Story<'_> {
                 |pictures| all(pictures, |picture| picture.tip.roll_size == roll),
             )
             .await?;
+        let place = match self.until_final(heights, &[]).await? {
+            true => "final on every node",
+            false => "all are on every node",
+        };
         self.view.done(&format!(
-            "{voters} registrations at the same moment: all are on every node, {}",
+            "{voters} registrations at the same moment: {place}, {}",
             blocks(heights)
         ));
         Ok(begun.elapsed())
@@ -42,6 +47,7 @@ impl Story<'_> {
         self.view.begin("An election is opened");
         let order = Order::Open {
             open_for_ms: u64::try_from(open_for.as_millis()).unwrap_or(u64::MAX),
+            goal: self.goal(),
             timeout_ms: self.timeout_ms(),
         };
         let patience = self.time();
@@ -76,28 +82,48 @@ impl Story<'_> {
         RESERVE.min(self.clients[0].voters / 2)
     }
 
+    /// Voters of each client who vote at once.
+    fn voting(&self) -> Vec<usize> {
+        let mut voting: Vec<usize> = self.clients.iter().map(|client| client.voters).collect();
+        if let Some(first) = voting.first_mut() {
+            *first -= self.reserve();
+        }
+        if let Some(last) = voting.last_mut() {
+            // Once with one finaliser missing, once with too many.
+            *last -= 2 * self.late();
+        }
+        voting
+    }
+
     pub(super) async fn vote(&mut self, election: &Opened) -> Result<(), DemoError> {
-        let reserve = self.reserve();
-        let voting = self.arguments.voters as usize - reserve;
+        let shares = self.voting();
+        let voting: usize = shares.iter().sum();
         self.view.begin(&format!("{voting} voters vote by gossip"));
         let timeout_ms = self.timeout_ms();
-        let orders: Vec<Order> = (0..self.clients.len())
-            .map(|index| Order::Vote {
+        let goal = self.goal();
+        let orders: Vec<Order> = shares
+            .into_iter()
+            .map(|voters| Order::Vote {
                 election: election.id.clone(),
-                reserve: if index == 0 { reserve } else { 0 },
+                voters,
+                goal,
                 timeout_ms,
             })
             .collect();
         let (chosen, heights) = self.everybody(&orders, voting).await?;
         self.chosen = chosen;
-        self.view
-            .done(&format!("{voting} votes by gossip, {}", blocks(heights)));
+        let mut seen = format!("{voting} votes by gossip, {}", blocks(heights));
+        if self.until_final(heights, &[]).await? {
+            self.final_votes += voting;
+            seen += ", final on every node";
+        }
+        self.view.done(&seen);
         Ok(())
     }
 
     pub(super) async fn vote_again(&mut self, election: &Opened) -> Result<usize, DemoError> {
-        let voted: Vec<usize> = self.clients.iter().map(|client| client.voters).collect();
-        let wanted = SECOND_TRIES.min(self.arguments.voters as usize - self.reserve());
+        let voted = self.voting();
+        let wanted = SECOND_TRIES.min(voted.iter().sum());
         self.view.begin(&format!(
             "{wanted} voters try a second time, with another choice at another node"
         ));
@@ -120,11 +146,9 @@ impl Story<'_> {
         let nodes = self.cluster.places_without(None)?;
         let patience = self.time();
         let mut refused = 0;
-        // The last clients' voters all voted; the first keeps some in reserve.
         let mut left = wanted;
         for index in (0..self.clients.len()).rev() {
-            let able = voted[index] - if index == 0 { self.reserve() } else { 0 };
-            let voters = left.min(able);
+            let voters = left.min(voted[index]);
             if voters == 0 {
                 continue;
             }
