@@ -22,6 +22,11 @@ check:
 lan *filter:
     cargo test --workspace --test lan -- {{ filter }}
 
+# finalisers killed at random instants, fifty times, and split two and two for a minute (the split: Linux, as above)
+finality-kills kills="50" seed="1":
+    VOTENODE_TEST_KILLS={{ kills }} VOTENODE_TEST_SEED={{ seed }} cargo test --test network finality -- --nocapture
+    VOTENODE_TEST_SPLIT_SECONDS=60 cargo test --test lan finality -- --nocapture
+
 # the gossip layer for a minute at a thousand messages a second
 gossip-load:
     cargo test --release --package votenode-p2p -- --ignored links_survive_a_minute

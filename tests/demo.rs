@@ -84,6 +84,9 @@ fn a_whole_election_is_held_and_leaves_nothing_behind() {
     }
     assert_eq!(outcome["tips_agree"], true);
     assert_eq!(outcome["audit_ok"], true);
+    assert_eq!(outcome["final"], false);
+    assert_eq!(outcome["finality_ms"], serde_json::Value::Null);
+    assert_eq!(outcome["finalisers"], serde_json::Value::Null);
     assert!(outcome["kept_votes"].as_u64().unwrap() > 0);
     let results = outcome["results"].as_array().unwrap();
     let votes: u64 = results
@@ -98,6 +101,54 @@ fn a_whole_election_is_held_and_leaves_nothing_behind() {
             .count(),
         1
     );
+    assert_eq!(entries(temp.path()), [] as [std::path::PathBuf; 0]);
+}
+
+#[test]
+fn finalisers_make_everything_final_and_bear_being_killed() {
+    let temp = tempfile::tempdir().unwrap();
+    let output = demo(temp.path())
+        .args(["--finalisers", "4"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{}: {told}", output.status);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let outcome: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    for (key, wanted) in [
+        ("nodes", 4),
+        ("registered", 30),
+        ("votes_counted", 30),
+        ("killed", 3),
+        ("finalisers", 4),
+        ("finalisers_killed", 3),
+    ] {
+        assert_eq!(outcome[key], wanted, "{key} in {outcome}");
+    }
+    for key in ["final", "tips_agree", "audit_ok"] {
+        assert_eq!(outcome[key], true, "{key} in {outcome}");
+    }
+    let spread = &outcome["finality_ms"];
+    assert!(
+        spread["median"].as_u64() <= spread["p95"].as_u64(),
+        "{outcome}"
+    );
+    // It is told who is missing while nothing becomes final.
+    assert!(told.contains("nothing becomes final"), "{told}");
+    assert!(told.contains("not heard: node"), "{told}");
+    assert_eq!(entries(temp.path()), [] as [std::path::PathBuf; 0]);
+}
+
+#[test]
+fn more_finalisers_than_nodes_are_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let output = demo(temp.path())
+        .args(["--finalisers", "5"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("4 nodes cannot hold 5 finalisers"), "{told}");
     assert_eq!(entries(temp.path()), [] as [std::path::PathBuf; 0]);
 }
 

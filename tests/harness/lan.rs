@@ -44,6 +44,23 @@ impl Lan {
         ip(&format!("link set port{number} down"));
     }
 
+    /// Plugs these hosts into a switch of their own: they see one another and nobody else.
+    pub fn part(&self, hosts: &[usize]) {
+        ip("link add apart type bridge mcast_snooping 0");
+        ip("link set apart up");
+        for host in hosts {
+            ip(&format!("link set port{host} master apart"));
+        }
+    }
+
+    /// Plugs them into the common one again.
+    pub fn reunite(&self, hosts: &[usize]) {
+        for host in hosts {
+            ip(&format!("link set port{host} master lan"));
+        }
+        ip("link del apart");
+    }
+
     /// Plugs it in again.
     pub fn heal(&self, number: usize) {
         ip(&format!("link set port{number} up"));

@@ -5,6 +5,7 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
+pub mod checkpoints;
 pub mod isolate;
 pub mod lan;
 pub mod node;

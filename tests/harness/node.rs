@@ -55,10 +55,20 @@ impl<'s> Node<'s> {
 
     /// Starts it again after it ended, and waits until it answers.
     pub fn again(&mut self) {
+        self.begin();
+        self.until_answers();
+    }
+
+    /// Starts it after it ended, and goes on.
+    pub fn begin(&mut self) {
         assert!(self.process.is_none(), "{} runs", self.name);
         let mut command = self.scene.command(&self.place, &self.name, "votenode");
         command.args(&self.arguments);
         self.process = Some(self.scene.start(command, &self.name));
+    }
+
+    /// Waits until it answers.
+    pub fn until_answers(&mut self) {
         let process = self.process.as_mut().unwrap();
         let (scene, name) = (self.scene, self.name.as_str());
         until(&format!("{name} to answer"), || {

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use votenode::crypto::Hash;
+use votenode::chain::genesis::Finaliser;
+use votenode::crypto::{Hash, Role, RoleKey};
 use votenode::genesis::{self, Parameters};
+use votenode::wire::Text;
 
 use super::process::{Ended, Process};
 use super::program;
@@ -98,6 +100,22 @@ impl Scene {
         let genesis = parameters.build(now_ms.try_into().unwrap()).unwrap();
         genesis::write(&path, &genesis).unwrap();
         path
+    }
+
+    /// Writes the genesis file of a network that so many finalise, and the files of their keys.
+    pub fn finalising(&self, name: &str, finalisers: usize) -> (PathBuf, Vec<PathBuf>) {
+        let mut parameters = quick(name);
+        let mut files = Vec::new();
+        for number in 1..=finalisers {
+            let key = RoleKey::generate(Role::Finaliser).unwrap();
+            parameters.finalisers.push(Finaliser {
+                key: key.public().key(),
+                power: 1,
+                name: Text::new(&format!("finaliser{number}")).unwrap(),
+            });
+            files.push(self.secret(&format!("{name}-finaliser{number}.key"), &key.to_text()));
+        }
+        (self.network(name, parameters), files)
     }
 
     /// Writes an election file with the options Ada, Grace and Mary.

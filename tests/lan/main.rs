@@ -7,5 +7,6 @@
 mod harness;
 
 mod election;
+mod finality;
 mod outage;
 mod strangers;

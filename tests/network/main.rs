@@ -7,5 +7,6 @@ mod harness;
 mod crash;
 mod crowd;
 mod election;
+mod finality;
 mod mistakes;
 mod refusals;
