@@ -62,8 +62,9 @@ impl PromiseFile {
 
 impl Promise for PromiseFile {
     fn read(&mut self) -> io::Result<Option<u64>> {
-        match std::fs::read_to_string(&self.path) {
-            Ok(text) => self.parse(&text).map(Some),
+        match std::fs::read(&self.path) {
+            // What is no text is as damaged as any other text, and named by its path.
+            Ok(bytes) => self.parse(&String::from_utf8_lossy(&bytes)).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -127,9 +128,16 @@ mod tests {
         let other = NetworkId::from_bytes([2; 32]);
         let stray = PromiseFile::new(path.clone(), other).read().unwrap_err();
         assert!(stray.to_string().contains("another network's"), "{stray}");
-        for garbage in ["", "7", "votenode finaliser state 1\ncheckpoint 7\n"] {
+        for garbage in [
+            &b""[..],
+            b"7",
+            b"\xff\xfe\x00",
+            b"votenode finaliser state 1\ncheckpoint 7\n",
+        ] {
             std::fs::write(&path, garbage).unwrap();
-            assert_eq!(file.read().unwrap_err().kind(), ErrorKind::InvalidData);
+            let error = file.read().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidData);
+            assert!(error.to_string().contains("ada.key.state"), "{error}");
         }
     }
 }
