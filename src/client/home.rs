@@ -77,6 +77,12 @@ pub enum HomeError {
         /// Its reason.
         source: io::Error,
     },
+    /// A file is there already, and would be lost.
+    #[error("{} exists already; name another file", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file is damaged.
     #[error("{} is damaged: {source}", path.display())]
     Damaged {
@@ -319,8 +325,34 @@ impl Home {
     }
 }
 
-/// Writes a file whole or not at all; one that is there is replaced.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
+/// Writes a file whole or not at all; one that is there is replaced. For files whose names are this program's own.
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
+    publish_file(path, bytes, |temporary| fs::rename(temporary, path))
+}
+
+/// Writes a file that somebody named, whole or not at all. One that is there may be all that its owner has of a key: it
+/// stays as it is.
+pub fn write_new_file(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
+    let written = publish_file(path, bytes, |temporary| {
+        fs::hard_link(temporary, path)?;
+        fs::remove_file(temporary)
+    });
+    match written {
+        Err(HomeError::Io { path, source, .. })
+            if source.kind() == io::ErrorKind::AlreadyExists =>
+        {
+            Err(HomeError::Exists { path })
+        }
+        written => written,
+    }
+}
+
+/// Writes the bytes under another name, and has that moved.
+fn publish_file(
+    path: &Path,
+    bytes: &[u8],
+    publish: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<(), HomeError> {
     let suffix = u64::from_le_bytes(*random_bytes()?);
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -332,7 +364,7 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
             file.write_all(bytes)?;
             file.sync_all()
         })
-        .and_then(|()| fs::rename(&temporary, path));
+        .and_then(|()| publish(&temporary));
     if written.is_err() {
         // What is left of a failed attempt has no name that anybody looks for.
         let _ = fs::remove_file(&temporary);

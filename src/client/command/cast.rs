@@ -18,7 +18,7 @@ use crate::client::command::failure::Failure;
 use crate::client::command::output::Outcome;
 use crate::client::command::transact;
 use crate::client::exit::Exit;
-use crate::client::home::{Sent, write_file};
+use crate::client::home::{Sent, write_new_file};
 use crate::client::select;
 use crate::client::time::{local_and_relative, now_ms};
 use crate::crypto::VoterId;
@@ -89,7 +89,7 @@ fn offline(context: &mut Context, args: &Cast, path: &Path) -> Result<Outcome, F
     let transaction = vote(&network, &voter, &election, args)?;
     let tx_id = transaction.id();
     let text = transaction_file::write(&network.id(), std::slice::from_ref(&transaction));
-    write_file(path, text.as_bytes())?;
+    write_new_file(path, text.as_bytes())?;
     context.home.keep_sent(&Sent {
         network: network.id(),
         at_ms: now_ms(),

@@ -17,7 +17,7 @@ use crate::client::command::output::{
 use crate::client::command::transact;
 use crate::client::election_file::{ElectionFile, MAX_FILE_BYTES, Timing};
 use crate::client::exit::Exit;
-use crate::client::home::{Sent, read_bytes, write_file};
+use crate::client::home::{Sent, read_bytes, write_new_file};
 use crate::client::queries::ElectionView;
 use crate::client::select;
 use crate::client::session::Session;
@@ -70,7 +70,7 @@ pub async fn elections(context: &mut Context, args: Elections) -> Result<Outcome
                         Failure::new(Exit::Unknown, "no node gave the election's transaction")
                     })?;
                 let text = transaction_file::write(&session.network().id(), &[transaction]);
-                write_file(path, text.as_bytes())?;
+                write_new_file(path, text.as_bytes())?;
                 context.note(format!("written to {}", path.display()));
             }
             Ok(show_one(session.network(), &view))

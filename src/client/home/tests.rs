@@ -107,3 +107,15 @@ fn damaged_files_are_named() {
     fs::write(home.directory.join("bootstrap"), b"not an address\n").unwrap();
     assert!(matches!(home.bootstrap(), Err(HomeError::Address { .. })));
 }
+
+#[test]
+fn a_file_that_somebody_names_is_never_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("vote.txt");
+    write_new_file(&path, b"one").unwrap();
+    let again = write_new_file(&path, b"two").unwrap_err();
+    assert!(matches!(&again, HomeError::Exists { path: named } if *named == path));
+    assert!(again.to_string().contains("name another file"), "{again}");
+    assert_eq!(fs::read(&path).unwrap(), b"one");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+}
