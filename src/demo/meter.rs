@@ -116,7 +116,7 @@ mod tests {
     fn blocks_are_timed_from_the_chain_to_the_checkpoint() {
         let mut meter = Meter::default();
         let start = Instant::now();
-        let mut look = |meter: &mut Meter, ms: u64, pictures: Pictures| {
+        let look = |meter: &mut Meter, ms: u64, pictures: Pictures| {
             meter.look(&pictures, start + Duration::from_millis(ms));
         };
         assert_eq!(meter.spread(), None);
