@@ -197,6 +197,12 @@ fn describe(status: &Value) -> String {
         ),
         ("mining", mining(&status["mining"])),
     ];
+    if status["finality"].is_object() {
+        lines.push((
+            "finality",
+            finality(&status["finality"], number(&tip["height"])),
+        ));
+    }
     if status["syncing"] == true {
         lines.push((
             "catching up",
@@ -237,6 +243,46 @@ fn describe(status: &Value) -> String {
         .iter()
         .map(|(name, value)| format!("{name:<12} {value}\n"))
         .collect()
+}
+
+/// The last checkpoint, how far it lies below the tip, and who is there to decide the next.
+fn finality(finality: &Value, tip: u64) -> String {
+    let number = |name: &str| finality[name].as_u64().unwrap_or(0);
+    let finalisers = finality["finalisers"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let checkpoint = match number("checkpoint") {
+        0 => "no checkpoint yet".to_owned(),
+        checkpoint => format!("checkpoint {checkpoint} at block {}", number("height")),
+    };
+    let below = match tip.saturating_sub(number("height")) {
+        0 => "all is final".to_owned(),
+        1 => "1 block above it is not final".to_owned(),
+        blocks => format!("{blocks} blocks above it are not final"),
+    };
+    let heard: Vec<&Value> = finalisers
+        .iter()
+        .filter(|one| one["heard"] == true)
+        .collect();
+    let heard_power: u64 = heard.iter().filter_map(|one| one["power"].as_u64()).sum();
+    let present = match finality["round"].as_u64() {
+        None => format!("{} finalisers, nothing to decide", finalisers.len()),
+        Some(_) => format!(
+            "{} of {} finalisers heard, with {heard_power} of {} votes",
+            heard.len(),
+            finalisers.len(),
+            number("total_power")
+        ),
+    };
+    let own = match finality["own_key"].is_string() {
+        true => "; this node finalises",
+        false => "",
+    };
+    format!(
+        "{checkpoint}, {below}; set {}: {present}{own}",
+        number("set")
+    )
 }
 
 fn counts(counts: &Value, none: &str) -> String {
@@ -291,6 +337,12 @@ mod tests {
             "tip": { "height": 7, "timestamp_ms": 9_000, "roll_size": 3 },
             "mempool": { "transactions": { "vote": 2, "registration": 0 } },
             "mining": { "enabled": true, "phase": "standing_by", "height": 8, "counts": {} },
+            "finality": {
+                "checkpoint": 3, "height": 5, "set": 1, "round": 0, "total_power": 4, "own_key": "ab",
+                "finalisers": [
+                    { "power": 3, "heard": true }, { "power": 1, "heard": false },
+                ],
+            },
             "warnings": ["the disk is full"],
         }));
         for part in [
@@ -299,6 +351,8 @@ mod tests {
             "block 7 of 1 s ago, 3 registered",
             "2 vote\n",
             "standing by on block 8: an empty block",
+            "checkpoint 3 at block 5, 2 blocks above it are not final",
+            "set 1: 1 of 2 finalisers heard, with 3 of 4 votes; this node finalises",
             "the disk is full",
         ] {
             assert!(text.contains(part), "{part}: {text}");

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::extract::{Name, Params};
+use super::finality;
 use super::{ApiError, App};
 use crate::chain::block::{BlockId, Header};
 use crate::store::Snapshot;
@@ -80,6 +81,10 @@ fn at_height(snapshot: &Snapshot, height: u64) -> Result<Option<Value>, ApiError
 fn summary(snapshot: &Snapshot, id: &BlockId, header: &Header) -> Result<Value, ApiError> {
     let main = snapshot.main_id(header.height)? == Some(*id);
     let body = snapshot.block_body(id)?;
+    let checkpoint = match main {
+        true => finality::number_at_or_above(snapshot, header.height)?,
+        false => None,
+    };
     Ok(json!({
         "id": id,
         "height": header.height,
@@ -92,6 +97,8 @@ fn summary(snapshot: &Snapshot, id: &BlockId, header: &Header) -> Result<Value, 
         "roll_size": header.roll_size,
         "roll_root": header.roll_root,
         "main_chain": main,
+        "final": checkpoint.is_some(),
+        "checkpoint": checkpoint,
         "depth": main.then(|| snapshot.tip().height.saturating_sub(header.height)),
     }))
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::extract::{Name, Params};
+use super::finality;
 use super::{ApiError, App};
 use crate::chain::block::BlockId;
 use crate::chain::election::{Election, ElectionId, Privacy, Secrecy};
@@ -76,13 +77,12 @@ pub async fn results(State(app): State<App>, Name(id): Name) -> Result<Json<Valu
                 result.checkpoint.first(),
                 now_ms,
             );
-            Ok(told(
-                network.genesis(),
-                &record.election,
-                &result,
-                phase,
-                tip,
-            ))
+            let mut value = told(network.genesis(), &record.election, &result, phase, tip);
+            value["checkpoint"] = match result.closing_block.first() {
+                Some(closing) => finality::at_or_above(snapshot, closing.height)?,
+                None => Value::Null,
+            };
+            Ok(value)
         })
         .await?;
     Ok(Json(value))
@@ -103,6 +103,10 @@ fn shown(snapshot: &Snapshot, record: &ElectionRecord, now_ms: u64) -> Result<Va
     let closing = results::closing_block(snapshot, snapshot.network(), record)?;
     let checkpoint = results::final_since(snapshot, closing.as_ref())?;
     let phase = results::phase(record, closing.as_ref(), checkpoint.as_ref(), now_ms);
+    let final_by = match &closing {
+        Some(closing) => finality::at_or_above(snapshot, closing.height)?,
+        None => Value::Null,
+    };
     let election = &record.election;
     let terms = &election.terms;
     Ok(json!({
@@ -131,6 +135,7 @@ fn shown(snapshot: &Snapshot, record: &ElectionRecord, now_ms: u64) -> Result<Va
         "organiser": election.organiser,
         "votes": snapshot.vote_count(&record.id)?,
         "phase": phase,
+        "checkpoint": final_by,
     }))
 }
 
@@ -165,7 +170,6 @@ fn told(
         "phase": phase,
         "as_of_block": as_of,
         "closing_block": result.closing_block.first().map(block),
-        "checkpoint": result.checkpoint.first().map(block),
         "eligible": result.eligible,
         "votes": tally.votes,
         "blank": tally.blank,
@@ -200,6 +204,10 @@ fn notes(genesis: &Genesis, election: &Election, phase: ElectionPhase) -> Vec<&'
         (
             phase != ElectionPhase::Provisional && phase != ElectionPhase::Final,
             "Polls are not over: the count changes with every block.",
+        ),
+        (
+            genesis.finalises() && phase == ElectionPhase::Provisional,
+            "The closing block is not final yet: the result is provisional until finalisers decide a checkpoint above it.",
         ),
         (
             !genesis.finalises(),

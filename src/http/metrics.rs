@@ -14,7 +14,9 @@ use prometheus_client::registry::Registry;
 use votenode_p2p::PeerInfo;
 
 use super::{ApiError, App};
+use crate::chain::state::View as _;
 use crate::chain::transaction::Kind;
+use crate::node::finality::FinalityStatus;
 use crate::node::status::{KindCounts, NodeStatus};
 
 /// What the text is (OpenMetrics).
@@ -24,7 +26,11 @@ const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-
 pub async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
     // A node that is too busy to list its peers still has metrics, and they matter most then.
     let peers = app.node.peers().await.ok();
-    let text = render(&app.node.status(), peers.as_deref())?;
+    let convictions = app
+        .read(|snapshot| Ok(snapshot.state().conviction_count()?))
+        .await
+        .ok();
+    let text = render(&app.node.status(), peers.as_deref(), convictions)?;
     Ok(([(CONTENT_TYPE, CONTENT)], text).into_response())
 }
 
@@ -64,7 +70,11 @@ impl Metrics {
     }
 }
 
-fn render(status: &NodeStatus, peers: Option<&[PeerInfo]>) -> Result<String, ApiError> {
+fn render(
+    status: &NodeStatus,
+    peers: Option<&[PeerInfo]>,
+    convictions: Option<u64>,
+) -> Result<String, ApiError> {
     let mut m = Metrics(Registry::with_prefix("votenode"));
     m.0.register(
         "build",
@@ -135,6 +145,16 @@ fn render(status: &NodeStatus, peers: Option<&[PeerInfo]>) -> Result<String, Api
         }
     }
     mempool_and_mining(&mut m, status);
+    if let Some(status) = &status.finality {
+        finality(&mut m, status);
+        if let Some(convictions) = convictions {
+            m.gauge(
+                "equivocations",
+                "Times that a finaliser was convicted of signing two things at once",
+                convictions,
+            );
+        }
+    }
     counters(&mut m, status);
     let mut text = String::new();
     encode(&mut text, &m.0).map_err(|_| ApiError::Internal)?;
@@ -184,6 +204,44 @@ fn mempool_and_mining(m: &mut Metrics, status: &NodeStatus) {
         "Miners that told what they do",
         status.mining_states.len() as u64,
     );
+}
+
+fn finality(m: &mut Metrics, status: &FinalityStatus) {
+    m.gauge(
+        "checkpoint",
+        "Number of the last checkpoint",
+        status.checkpoint,
+    );
+    m.gauge(
+        "checkpoint_height",
+        "Height up to which blocks are final",
+        status.height,
+    );
+    m.gauge(
+        "finaliser_set",
+        "Number of the set of finalisers in force",
+        status.set,
+    );
+    m.gauge(
+        "finaliser_power",
+        "Voting power of all finalisers",
+        status.total_power,
+    );
+    // Nobody is heard of while there is nothing to decide; then there is nothing to say.
+    if let Some(round) = status.round {
+        let heard = status.finalisers.iter();
+        let heard = heard.filter(|finaliser| finaliser.heard == Some(true));
+        m.gauge(
+            "finaliser_power_heard",
+            "Voting power of the finalisers heard in the latest round",
+            heard.map(|finaliser| finaliser.power).sum::<u64>(),
+        );
+        m.gauge(
+            "finality_round",
+            "Round of the consensus on the next checkpoint",
+            round,
+        );
+    }
 }
 
 fn counters(m: &mut Metrics, status: &NodeStatus) {

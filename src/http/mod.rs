@@ -9,6 +9,7 @@ mod chain;
 mod elections;
 mod error;
 mod extract;
+mod finality;
 mod guard;
 mod listener;
 mod metrics;
@@ -149,6 +150,12 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<App>)> {
         ("get", "/api/v1/mempool", get(node::mempool)),
         ("get", "/api/v1/blocks", get(chain::blocks)),
         ("get", "/api/v1/blocks/{block}", get(chain::block)),
+        ("get", "/api/v1/finality", get(finality::finality)),
+        (
+            "get",
+            "/api/v1/checkpoints/{number}",
+            get(finality::checkpoint),
+        ),
         (
             "get",
             "/api/v1/transactions/{id}",

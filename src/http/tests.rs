@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::node::handle::Command;
-use crate::node::testing::{Fabricated, fabricate};
+use crate::node::testing::{Fabricated, fabricate, fabricate_final};
 use crate::protocol::submit::{Outcome, Reason};
 use crate::protocol::transaction_file::to_hex;
 use crate::wire::{self, Text};
@@ -299,6 +299,79 @@ async fn answers_have_the_documented_shape_and_say_what_is_so() {
     assert!(counted["notes"].to_string().contains("provisional"));
     let again = read(results, format!("/api/v1/elections/{election}/results")).await;
     assert_eq!(again, counted);
+}
+
+#[tokio::test]
+async fn checkpoints_are_shown_with_who_decides_them() {
+    let made = fabricate_final();
+    answer_commands(made.commands);
+    let site = Site::new(made.handle);
+    let read = async |template: &str, path: String| {
+        let answer = site.get(&path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        documented("get", template, &answer)
+    };
+    let status = read("/api/v1/status", "/api/v1/status".into()).await;
+    assert_eq!(status["finality"]["checkpoint"], 2);
+    assert_eq!(status["finality"]["finalisers"][3]["heard"], false);
+    let finality = read("/api/v1/finality", "/api/v1/finality".into()).await;
+    assert_eq!(finality["status"], status["finality"]);
+    let numbers: Vec<_> = finality["checkpoints"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (&one["number"], &one["height"], &one["signed_power"]))
+        .collect();
+    assert_eq!(json!(numbers), json!([[2, 4, 3], [1, 2, 3]]));
+    assert_eq!(finality["convictions_total"], 1);
+    assert_eq!(finality["convictions"][0]["name"], "finaliser 4");
+    assert_eq!(finality["convictions"][0]["kind"], "prevote");
+    assert_eq!(finality["changes"][0]["set"], 1);
+    assert_eq!(
+        finality["changes"][0]["finalisers"][3]["name"],
+        "finaliser 5"
+    );
+
+    let template = "/api/v1/checkpoints/{number}";
+    let one = read(template, "/api/v1/checkpoints/2".into()).await;
+    assert_eq!(one["signers"].as_array().unwrap().len(), 3);
+    for (path, status) in [("3", 404), ("0", 404), ("x", 400)] {
+        let answer = site.get(&format!("/api/v1/checkpoints/{path}")).await;
+        assert_eq!(answer.status, status);
+        documented("get", template, &answer);
+    }
+
+    let block = read("/api/v1/blocks/{block}", "/api/v1/blocks/3".into()).await;
+    assert_eq!(
+        (&block["final"], &block["checkpoint"]),
+        (&json!(true), &json!(2))
+    );
+    let (path, id) = ("/api/v1/transactions/{id}", made.registration);
+    let transaction = read(path, format!("/api/v1/transactions/{id}")).await;
+    assert_eq!(transaction["status"], "final");
+    assert_eq!(transaction["checkpoint"]["number"], 1);
+    let (path, id) = ("/api/v1/elections/{id}", made.election);
+    let election = read(path, format!("/api/v1/elections/{id}")).await;
+    assert_eq!(election["phase"], "final");
+    assert_eq!(election["checkpoint"]["number"], 2);
+    let path = "/api/v1/elections/{id}/results";
+    let results = read(path, format!("/api/v1/elections/{id}/results")).await;
+    assert_eq!(results["phase"], "final");
+    assert_eq!(results["checkpoint"], election["checkpoint"]);
+    assert!(!results["notes"].to_string().contains("provisional"));
+
+    let metrics = site.get("/metrics").await.body;
+    for line in [
+        "votenode_checkpoint 2",
+        "votenode_checkpoint_height 4",
+        "votenode_finaliser_power_heard 3",
+        "votenode_equivocations 1",
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line}\n{metrics}"
+        );
+    }
 }
 
 #[tokio::test]

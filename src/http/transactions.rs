@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::extract::Name;
+use super::finality;
 use super::{ApiError, App};
 use crate::chain::election::Ballot;
 use crate::chain::transaction::{Admission, Credential, Payload, Transaction, TxId};
@@ -28,7 +29,13 @@ pub async fn transaction(State(app): State<App>, Name(id): Name) -> Result<Json<
             if let Some(found) = snapshot.inclusion(&id)? {
                 let height = found.header.height;
                 let mut value = shown(&id, &found.transaction)?;
-                value["status"] = json!("included");
+                let checkpoint = finality::at_or_above(snapshot, height)?;
+                let state = match checkpoint.is_null() {
+                    true => "included",
+                    false => "final",
+                };
+                value["status"] = json!(state);
+                value["checkpoint"] = checkpoint;
                 value["depth"] = json!(snapshot.tip().height.saturating_sub(height));
                 value["inclusion"] = json!({
                     "block": found.block,
@@ -51,6 +58,7 @@ pub async fn transaction(State(app): State<App>, Name(id): Name) -> Result<Json<
             };
             let mut value = shown(&id, &encoded)?;
             value["status"] = json!("pending");
+            value["checkpoint"] = Value::Null;
             value["depth"] = Value::Null;
             value["inclusion"] = Value::Null;
             Ok(value)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::finality::{FinaliserView, FinalityStatus};
 use super::handle::{COMMAND_QUEUE, Command, NodeHandle};
 use super::status::{
     Counters, KindCounts, MempoolStatus, MinerStatus, MiningStatus, NodeStatus, TipStatus,
@@ -37,7 +38,16 @@ pub(crate) struct Fabricated {
 
 /// A chain of three registrations, an election and two votes; a fourth registration waits.
 pub(crate) fn fabricate() -> Fabricated {
-    let network = testing::network();
+    fabricate_in(testing::network())
+}
+
+/// The same where finalisers decide: the election is closed and final by checkpoint 2, a change of the finalisers and a
+/// conviction are on the chain.
+pub(crate) fn fabricate_final() -> Fabricated {
+    fabricate_in(testing::finalising_network())
+}
+
+fn fabricate_in(network: Arc<Network>) -> Fabricated {
     let mut store = Store::in_memory(&network, StoreConfig::default()).unwrap();
     let mut chain = Chain::new(network.clone());
     let registrations: Vec<_> = (1..=3).map(|n| testing::register(&network, n)).collect();
@@ -45,11 +55,20 @@ pub(crate) fn fabricate() -> Fabricated {
     extend(&mut store, &mut chain, 2_000, registrations);
     let (election, opened) = testing::open(&network, testing::terms());
     extend(&mut store, &mut chain, 4_000, vec![opened]);
-    let votes = vec![
+    let mut third = vec![
         testing::vote(&network, 1, election, &[0]),
         testing::vote(&network, 2, election, &[1]),
     ];
-    extend(&mut store, &mut chain, 11_000, votes);
+    if network.finalises() {
+        decide(&mut store, &network, 1);
+        third.push(testing::change(&network, 1, &[1, 2, 3, 5], &[1, 2, 3]));
+        third.push(testing::evidence(&network, 4, 1, 0));
+    }
+    extend(&mut store, &mut chain, 11_000, third);
+    if network.finalises() {
+        extend(&mut store, &mut chain, 600_000, Vec::new());
+        decide(&mut store, &network, 2);
+    }
     let waiting = testing::register(&network, 4);
     store
         .commit(Commit {
@@ -95,6 +114,39 @@ fn extend(store: &mut Store, chain: &mut Chain, after_ms: u64, transactions: Vec
         .unwrap();
 }
 
+/// Makes the tip a checkpoint of the first set.
+fn decide(store: &mut Store, network: &Network, checkpoint: u64) {
+    let block = store.snapshot().tip().id;
+    let certificate = testing::certificate(network, 0, checkpoint, block, &[1, 2, 3]);
+    store
+        .commit(Commit {
+            certificates: vec![certificate],
+            ..Commit::default()
+        })
+        .unwrap();
+}
+
+fn finality(network: &Network, store: &Store) -> Option<FinalityStatus> {
+    let last = store.snapshot().last_certificate().unwrap()?;
+    let finaliser = |member: &crate::chain::genesis::Finaliser| FinaliserView {
+        key: member.key,
+        name: member.name.to_string(),
+        power: member.power,
+        heard: Some(member.key != testing::finaliser(4).public_key()),
+    };
+    Some(FinalityStatus {
+        checkpoint: last.certificate.checkpoint,
+        block: last.certificate.block,
+        height: last.height,
+        set: 1,
+        finalisers: network.finalisers.iter().map(finaliser).collect(),
+        total_power: 4,
+        round: Some(2),
+        own_key: Some(testing::finaliser(1).public_key()),
+        waiting: None,
+    })
+}
+
 fn picture(network: &Network, store: &Store) -> NodeStatus {
     let tip = store.snapshot().tip();
     let mut counts = KindCounts::default();
@@ -104,7 +156,7 @@ fn picture(network: &Network, store: &Store) -> NodeStatus {
         network: network.id(),
         network_name: network.name.to_string(),
         trial: false,
-        finalises: false,
+        finalises: network.finalises(),
         confirmations: network.confirmations,
         peer_id: "12D3KooWtest".into(),
         miner: testing::stranger().public_key(),
@@ -147,7 +199,7 @@ fn picture(network: &Network, store: &Store) -> NodeStatus {
         clock_offset_ms: Some(-3),
         disk_full: false,
         competing: None,
-        finality: None,
+        finality: finality(network, store),
         warnings: vec!["mind the gap".into()],
         counters: Counters {
             accepted: counts,
