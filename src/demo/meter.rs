@@ -1,7 +1,4 @@
-//! How long blocks take from being on a node's best chain to being final there, by watching the nodes.
-
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+//! How long blocks take from being on a node's best chain to being final there, as the nodes themselves measure it.
 
 use serde::Serialize;
 
@@ -16,53 +13,51 @@ pub struct Spread {
     pub p95: u64,
 }
 
-/// Takes the time of every block on every node: from the first picture of the node that shows it on the best chain to
-/// the first that shows a checkpoint at or above it. Blocks that a node had when it was first seen do not count, and
-/// neither do those of a time in which too few finalisers run.
+/// Collects from every node how long each checkpoint's block took there. Blocks that a node had when it was first seen do
+/// not count, and neither do those of a time in which too few finalisers run. Of checkpoints that follow each other
+/// between two pictures only the last is seen.
 #[derive(Debug, Default)]
 pub struct Meter {
     nodes: Vec<Option<Track>>,
-    spans: Vec<Duration>,
+    spans_ms: Vec<u64>,
     paused: bool,
 }
 
-/// A node's blocks that are not final yet.
+/// What is known of a node.
 #[derive(Debug)]
 struct Track {
-    height: u64,
-    open: VecDeque<(u64, Instant)>,
+    /// Blocks up to this height do not count.
+    from_height: u64,
+    /// The last checkpoint that was counted.
+    checkpoint: u64,
 }
 
 impl Meter {
-    /// Takes in what the nodes say of themselves at this moment.
-    pub fn look(&mut self, pictures: &Pictures, now: Instant) {
+    /// Takes in what the nodes say of themselves.
+    pub fn look(&mut self, pictures: &Pictures) {
         self.nodes.resize_with(pictures.len(), || None);
         for (track, picture) in self.nodes.iter_mut().zip(pictures) {
             let Some(picture) = picture else {
                 *track = None;
                 continue;
             };
-            let height = picture.tip.height;
-            let fresh = Track {
-                height,
-                open: VecDeque::new(),
+            let Some(finality) = &picture.finality else {
+                continue;
             };
-            if self.paused {
-                *track = Some(fresh);
+            if self.paused || track.is_none() {
+                *track = Some(Track {
+                    from_height: picture.tip.height,
+                    checkpoint: finality.checkpoint,
+                });
                 continue;
             }
-            let track = track.get_or_insert(fresh);
-            // What another branch replaced is counted from when its successor was seen.
-            track.open.retain(|(open, _)| *open <= height);
-            track
-                .open
-                .extend((track.height + 1..=height).map(|new| (new, now)));
-            track.height = height;
-            while let Some((open, since)) = track.open.front().copied()
-                && open <= picture.final_height()
+            if let (Some(track), Some(took_ms)) = (track, finality.took_ms)
+                && finality.checkpoint > track.checkpoint
             {
-                self.spans.push(now.duration_since(since));
-                track.open.pop_front();
+                track.checkpoint = finality.checkpoint;
+                if finality.height > track.from_height {
+                    self.spans_ms.push(took_ms);
+                }
             }
         }
     }
@@ -79,11 +74,11 @@ impl Meter {
 
     /// What was measured; nothing, if nothing became final.
     pub fn spread(&self) -> Option<Spread> {
-        let mut spans = self.spans.clone();
+        let mut spans = self.spans_ms.clone();
         spans.sort_unstable();
         let at = |percent: usize| {
             let index = (spans.len() * percent).div_ceil(100).checked_sub(1)?;
-            u64::try_from(spans.get(index)?.as_millis()).ok()
+            spans.get(index).copied()
         };
         Some(Spread {
             median: at(50)?,
@@ -98,7 +93,7 @@ mod tests {
     use super::*;
     use crate::demo::watch::Picture;
 
-    fn picture(height: u64, last: u64) -> Option<Picture> {
+    fn picture(height: u64, checkpoint: u64, last: u64, took_ms: u64) -> Option<Picture> {
         Some(
             serde_json::from_value(serde_json::json!({
                 "peer_id": "", "listening": [], "syncing": false, "peers": 0, "disk_full": false,
@@ -106,43 +101,33 @@ mod tests {
                 "mempool": { "transactions": {} },
                 "mining": { "enabled": true, "phase": null, "height": null, "counts": {} },
                 "counters": { "blocks_mined": 0 },
-                "finality": { "checkpoint": last, "block": "", "height": last, "waiting": null },
+                "finality": {
+                    "checkpoint": checkpoint, "block": "", "height": last, "took_ms": took_ms, "waiting": null,
+                },
             }))
             .unwrap(),
         )
     }
 
     #[test]
-    fn blocks_are_timed_from_the_chain_to_the_checkpoint() {
+    fn every_checkpoint_counts_once_per_node_and_not_what_was_there_before() {
         let mut meter = Meter::default();
-        let start = Instant::now();
-        let look = |meter: &mut Meter, ms: u64, pictures: Pictures| {
-            meter.look(&pictures, start + Duration::from_millis(ms));
-        };
         assert_eq!(meter.spread(), None);
-        // What is there at first does not count.
-        look(&mut meter, 0, vec![picture(3, 0), None]);
-        look(&mut meter, 100, vec![picture(5, 3), picture(5, 3)]);
-        look(&mut meter, 300, vec![picture(5, 4), picture(5, 5)]);
-        look(&mut meter, 400, vec![picture(5, 5), None]);
-        assert_eq!(
-            meter.spread(),
-            Some(Spread {
-                median: 200,
-                p95: 300
-            })
-        );
+        meter.look(&vec![picture(3, 0, 0, 0), None]);
+        // The node had this block when it was first seen.
+        meter.look(&vec![picture(5, 1, 3, 900), picture(5, 1, 3, 900)]);
+        meter.look(&vec![picture(5, 2, 4, 100), picture(5, 3, 5, 700)]);
+        meter.look(&vec![picture(5, 2, 4, 100), picture(6, 4, 6, 300)]);
+        meter.look(&vec![picture(5, 3, 5, 200), None]);
+        let (median, p95) = (200, 300);
+        assert_eq!(meter.spread(), Some(Spread { median, p95 }));
         meter.pause();
-        look(&mut meter, 500, vec![picture(9, 5), picture(9, 5)]);
-        look(&mut meter, 9_000, vec![picture(9, 9), picture(9, 9)]);
+        meter.look(&vec![picture(9, 3, 5, 200), picture(9, 4, 6, 300)]);
         meter.resume();
-        look(&mut meter, 9_100, vec![picture(10, 10), picture(9, 9)]);
-        assert_eq!(
-            meter.spread(),
-            Some(Spread {
-                median: 200,
-                p95: 300
-            })
-        );
+        meter.look(&vec![picture(9, 4, 9, 9_000), picture(9, 5, 9, 9_000)]);
+        assert_eq!(meter.spread(), Some(Spread { median, p95 }));
+        meter.look(&vec![picture(10, 5, 10, 400), picture(9, 5, 9, 9_000)]);
+        let (median, p95) = (200, 400);
+        assert_eq!(meter.spread(), Some(Spread { median, p95 }));
     }
 }

@@ -109,7 +109,7 @@ impl<'a> Story<'a> {
         let watched = async {
             loop {
                 let now = pictures.borrow_and_update().clone();
-                lock(&meter).look(&now, Instant::now());
+                lock(&meter).look(&now);
                 view.nodes(&now);
                 if let Some(error) = full_disk(&now) {
                     break error;

@@ -357,20 +357,19 @@ fn standing(outcome: &Outcome) -> Vec<String> {
     };
     vec![
         format!(
-            "Final {} after a block (median; 95 % {}), and nobody can rewrite it any more.",
-            seconds(spread.median),
-            seconds(spread.p95),
+            "Final {} after a block (median; 95 of 100 within {}), and nobody can rewrite it any more.",
+            time(spread.median),
+            time(spread.p95),
         ),
         format!("In this network {finalisers}, and {bears}."),
         "Not one person, one vote, as anybody may register.".to_owned(),
     ]
 }
 
-/// A time that was taken by looking about every 80 ms.
-fn seconds(ms: u64) -> String {
+fn time(ms: u64) -> String {
     match ms {
-        ..100 => "within 0.1 s".to_owned(),
-        _ => format!("within {:.1} s", ms.div_ceil(100) as f64 / 10.0),
+        ..1_000 => format!("{ms} ms"),
+        _ => format!("{:.1} s", ms.div_ceil(100) as f64 / 10.0),
     }
 }
 

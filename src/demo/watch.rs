@@ -59,6 +59,8 @@ pub struct Finality {
     pub checkpoint: u64,
     /// Height of its block.
     pub height: u64,
+    /// How long that block took from the node's best chain to being final, in milliseconds.
+    pub took_ms: Option<u64>,
     /// Why blocks above it do not become final.
     pub waiting: Option<String>,
 }

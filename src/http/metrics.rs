@@ -217,6 +217,13 @@ fn finality(m: &mut Metrics, status: &FinalityStatus) {
         "Height up to which blocks are final",
         status.height,
     );
+    if let Some(took_ms) = status.took_ms {
+        m.gauge(
+            "checkpoint_took_ms",
+            "How long the last checkpoint's block took from the best chain to being final",
+            took_ms,
+        );
+    }
     m.gauge(
         "finaliser_set",
         "Number of the set of finalisers in force",

@@ -40,6 +40,8 @@ impl Node {
         let reorganised = !switch.leave.is_empty();
         for block in &switch.join {
             self.tree.set_valid(&block.id);
+            self.finality
+                .block_joined(block.header.height, self.now.mono_ms);
         }
         self.tree.set_tip(&tip);
         self.tip_changed = true;

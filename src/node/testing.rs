@@ -138,6 +138,7 @@ fn finality(network: &Network, store: &Store) -> Option<FinalityStatus> {
         checkpoint: last.certificate.checkpoint,
         block: last.certificate.block,
         height: last.height,
+        took_ms: Some(120),
         set: 1,
         finalisers: network.finalisers.iter().map(finaliser).collect(),
         total_power: 4,

@@ -232,6 +232,9 @@ impl Node {
             block,
             height,
         });
+        let joined_ms = finality.joined.get(&height);
+        finality.took_ms = joined_ms.map(|joined_ms| self.now.mono_ms.saturating_sub(*joined_ms));
+        finality.joined = finality.joined.split_off(&(height + 1));
         finality.set = set;
         finality.votes = std::mem::replace(&mut finality.early, Votes::new(number + 2));
         finality.coming = finality.coming.split_off(&(number + 1));

@@ -42,6 +42,8 @@ use crate::wire::{self, List};
 use duty::Duty;
 use votes::Votes;
 
+/// Blocks above the last checkpoint whose times are remembered.
+const MAX_TIMED: usize = 256;
 /// Certificates ahead of the chain that are kept: two replies' worth.
 const MAX_AHEAD: usize = 128;
 
@@ -71,6 +73,10 @@ pub(super) struct Finality {
     board: Arc<Board>,
     pull: hearing::Pull,
     budget: hearing::Budget,
+    /// When blocks above the last checkpoint joined the best chain (monotonic), by height.
+    joined: BTreeMap<u64, u64>,
+    /// How long the last checkpoint's block took from joining the best chain to being final, in milliseconds.
+    took_ms: Option<u64>,
     /// There is a block above the last checkpoint.
     candidate: bool,
     /// Something became possible with the last commit; the next batch is wanted at once.
@@ -116,6 +122,8 @@ impl Finality {
             board: Arc::default(),
             pull: hearing::Pull::default(),
             budget: hearing::Budget::default(),
+            joined: BTreeMap::new(),
+            took_ms: None,
             candidate: false,
             again: snapshot.network().finalises(),
             conflict: None,
@@ -135,6 +143,14 @@ impl Finality {
     /// The last checkpoint.
     pub(super) fn last(&self) -> Option<Final> {
         self.last
+    }
+
+    /// A block joined the best chain.
+    pub(super) fn block_joined(&mut self, height: u64, now_ms: u64) {
+        self.joined.insert(height, now_ms);
+        if self.joined.len() > MAX_TIMED {
+            self.joined.pop_first();
+        }
     }
 
     pub(super) fn last_height(&self) -> u64 {

@@ -16,6 +16,9 @@ pub struct FinalityStatus {
     pub block: BlockId,
     /// Height of that.
     pub height: u64,
+    /// How long that block took from joining this node's best chain to being final, in milliseconds; none if this node
+    /// did not see it.
+    pub took_ms: Option<u64>,
     /// Number of the set of finalisers in force.
     pub set: u64,
     /// Who finalises.
@@ -69,6 +72,7 @@ impl Node {
             checkpoint: finality.next() - 1,
             block,
             height,
+            took_ms: finality.took_ms,
             set: finality.set.number(),
             finalisers,
             total_power: finality.set.total(),
