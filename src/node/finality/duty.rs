@@ -46,6 +46,8 @@ pub(super) enum Silence {
     Restored { through: u64 },
     /// Nothing is known of this key's past: peers are asked first.
     Unknown,
+    /// Another node signs with the same key.
+    Twin,
     /// The number beside the key cannot be written.
     PromiseFailed,
 }
@@ -62,6 +64,10 @@ pub(super) struct Duty {
     retry_ms: u64,
     /// Nothing is signed up to this checkpoint.
     forbidden_through: u64,
+    /// The first checkpoint for which this key signed something that this node did not, as heard since the start.
+    foreign_since: Option<u64>,
+    /// Another node uses the key: nothing is signed any more.
+    twin: bool,
     /// Whether this node's past is known, or a peer was asked for it.
     armed: bool,
     /// The log of the consensus as of the start.
@@ -114,6 +120,8 @@ impl Duty {
             intended,
             retry_ms: 0,
             forbidden_through,
+            foreign_since: None,
+            twin: false,
             armed: promised.is_some(),
             log,
             wanted: None,
@@ -166,14 +174,24 @@ impl Duty {
         if message.finaliser != self.key || self.engine.is_own(&message.message) {
             return;
         }
-        if self.forbidden_through < message.message.height {
-            self.forbidden_through = message.message.height;
+        let checkpoint = message.message.height;
+        if self.forbidden_through < checkpoint {
+            self.forbidden_through = checkpoint;
             error!(
-                checkpoint = message.message.height,
+                checkpoint,
                 "this finaliser's key signed something that this node did not: another node uses the same key, or this \
                  node's data was restored from a backup. Nothing is signed up to that checkpoint"
             );
             self.rest();
+        }
+        // What was signed before a backup is of one checkpoint, or of the next too. What comes later is signed now.
+        let since = *self.foreign_since.get_or_insert(checkpoint);
+        if checkpoint > since + 1 && !self.twin {
+            self.twin = true;
+            error!(
+                "another node signs with this finaliser's key. This node signs nothing any more: end one of the two, and \
+                 start the other anew"
+            );
         }
     }
 }
@@ -218,7 +236,8 @@ impl Node {
             .iter()
             .any(|entry| entry.checkpoint() == Some(next));
         if !(candidate || woken || interrupted) {
-            duty.silence = None;
+            // What goes with the next checkpoint needs no word while there is nothing to decide.
+            duty.silence = duty.twin.then_some(Silence::Twin);
             return;
         }
         duty.silence = self.silence(duty, next);
@@ -273,6 +292,9 @@ impl Node {
         let Some(member) = set.member(&duty.key) else {
             return Some(Silence::NotInSet);
         };
+        if duty.twin {
+            return Some(Silence::Twin);
+        }
         if checkpoint <= duty.forbidden_through {
             let through = duty.forbidden_through;
             return Some(Silence::Restored { through });

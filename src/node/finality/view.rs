@@ -109,6 +109,13 @@ impl Node {
                     "this finaliser has yet to ask a peer what its key signed before".into(),
                 );
             }
+            Some(Silence::Twin) => {
+                return Some(
+                    "another node signs with this finaliser's key; this one signs nothing any more. End one of the two, \
+                     and start the other anew"
+                        .into(),
+                );
+            }
             Some(Silence::PromiseFailed) => {
                 return Some("the finaliser's state beside its key cannot be written".into());
             }

@@ -664,3 +664,39 @@ fn a_restored_store_does_not_make_a_finaliser_sign_twice() {
         record.check(&net);
     }
 }
+
+/// The same key on two hosts: each signs at most until it has heard the other twice.
+#[test]
+fn two_nodes_with_one_key_fall_silent() {
+    let network = finalising(4);
+    let mut net = hosts(&network, 4, 0);
+    let twin = net.add(host(Some(4)));
+    let silent = |net: &Net, host: usize| {
+        let status = net.node(host).status().finality.unwrap();
+        status
+            .waiting
+            .is_some_and(|why| why.contains("another node signs"))
+    };
+    let mut voter = 0;
+    net.run(1_000);
+    while !silent(&net, 3) && !silent(&net, twin) {
+        voter += 1;
+        assert!(voter < 100, "both go on");
+        make_final(&mut net, 0, testing::register(&network, voter));
+    }
+    // The others go on; whoever is convicted, it is that key.
+    make_final(&mut net, 0, testing::register(&network, 200));
+    let convicted = net
+        .node(0)
+        .store()
+        .snapshot()
+        .state()
+        .convictions(0, 100)
+        .unwrap();
+    let twice = key(4).public_key();
+    assert!(
+        convicted
+            .iter()
+            .all(|conviction| conviction.offence.finaliser == twice)
+    );
+}
