@@ -203,12 +203,7 @@ pub async fn start(mut options: Options) -> Result<Running, StartError> {
     picture.listening = listening.iter().map(ToString::to_string).collect();
     let (status, status_receiver) = watch::channel(Arc::new(picture));
     let (commands, command_receiver) = mpsc::channel(COMMAND_QUEUE);
-    let handle = NodeHandle::new(
-        status_receiver.clone(),
-        reader.clone(),
-        node.drop_log(),
-        commands,
-    );
+    let handle = NodeHandle::new(status_receiver, reader.clone(), node.drop_log(), commands);
     let locals = Arc::new(commands::Locals::default());
 
     let server = Server::new(Arc::clone(network), reader, node.drop_log(), node.board());
@@ -219,7 +214,7 @@ pub async fn start(mut options: Options) -> Result<Running, StartError> {
         link: Arc::clone(&link),
         locals: Arc::clone(&locals),
         clock,
-        status,
+        status: status.clone(),
         served: Arc::clone(&served),
     })
     .map_err(StartError::Thread)?;
@@ -231,7 +226,7 @@ pub async fn start(mut options: Options) -> Result<Running, StartError> {
         queue: Arc::clone(&queue),
         link: Arc::clone(&link),
         server,
-        status: status_receiver,
+        status,
         clock,
         book,
         served,

@@ -48,7 +48,7 @@ pub(super) struct Parts {
     pub(super) queue: Arc<InputQueue>,
     pub(super) link: Arc<Link>,
     pub(super) server: Server,
-    pub(super) status: watch::Receiver<Arc<NodeStatus>>,
+    pub(super) status: watch::Sender<Arc<NodeStatus>>,
     pub(super) clock: Clock,
     pub(super) book: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) served: Arc<Served>,
@@ -79,12 +79,39 @@ pub(super) async fn first_addresses(events: &mut Events, listeners: usize) -> Ve
         let left = deadline.saturating_duration_since(Instant::now());
         match timeout(left, events.next()).await {
             Ok(Some(Event::Listening { addr })) => addresses.push(addr),
+            Ok(Some(Event::ListenStopped { addr })) => addresses.retain(|known| *known != addr),
             // Nobody is connected yet; whatever else comes now is said again or of no matter.
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => break,
         }
     }
     addresses
+}
+
+/// Keeps the published addresses what they are: some come after the first, and others as interfaces come and go. The
+/// node thread may not publish for hours, and takes what stands here along when it does.
+fn relist(status: &watch::Sender<Arc<NodeStatus>>, change: impl FnOnce(&mut Vec<String>)) {
+    status.send_if_modified(|current| {
+        let mut listening = current.listening.clone();
+        change(&mut listening);
+        if listening == current.listening {
+            return false;
+        }
+        Arc::make_mut(current).listening = listening;
+        true
+    });
+}
+
+fn list(listening: &mut Vec<String>, addr: &Multiaddr) {
+    let addr = addr.to_string();
+    if !listening.contains(&addr) {
+        listening.push(addr);
+    }
+}
+
+fn unlist(listening: &mut Vec<String>, addr: &Multiaddr) {
+    let addr = addr.to_string();
+    listening.retain(|known| *known != addr);
 }
 
 struct Pump {
@@ -102,7 +129,7 @@ struct Pump {
     queue: Arc<InputQueue>,
     link: Arc<Link>,
     server: Server,
-    status: watch::Receiver<Arc<NodeStatus>>,
+    status: watch::Sender<Arc<NodeStatus>>,
     clock: Clock,
 }
 
@@ -149,6 +176,7 @@ pub(super) async fn run(parts: Parts) {
             Some(Event::Stopped { error: Some(why) }) => {
                 error!(%why, "the network task failed; it is started anew");
                 pump.all_gone();
+                relist(&pump.status, Vec::clear);
                 let Some(again) = pump.restart(&parts.keypair, &parts.config).await else {
                     return;
                 };
@@ -235,8 +263,14 @@ impl Pump {
                 warn!(%addr, %error, retry_in_s = retry_in.as_secs(), "cannot reach a bootstrap node")
             }
             Event::Warning { text } => warn!("{text}"),
-            Event::Listening { addr } => info!("listening on {addr}"),
-            Event::ListenStopped { addr } => warn!(%addr, "no longer listening"),
+            Event::Listening { addr } => {
+                info!("listening on {addr}");
+                relist(&self.status, |listening| list(listening, &addr));
+            }
+            Event::ListenStopped { addr } => {
+                warn!(%addr, "no longer listening");
+                relist(&self.status, |listening| unlist(listening, &addr));
+            }
             Event::ExternalAddr { addr, confirmed } => {
                 debug!(%addr, confirmed, "address as seen from outside");
             }
@@ -415,5 +449,30 @@ impl Pump {
                 bans: Vec::new(),
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::node::testing;
+
+    #[test]
+    fn the_picture_lists_the_addresses_that_came_later_and_not_those_that_went() {
+        let made_up = testing::fabricate();
+        let (status, receiver) = watch::channel(made_up.handle.status());
+        let quic: Multiaddr = "/ip4/127.0.0.1/udp/7117/quic-v1".parse().unwrap();
+        let tcp: Multiaddr = "/ip4/127.0.0.1/tcp/7117".parse().unwrap();
+        for _ in 0..2 {
+            relist(&status, |listening| list(listening, &quic));
+        }
+        assert_eq!(
+            receiver.borrow().listening,
+            [tcp.to_string(), quic.to_string()]
+        );
+        relist(&status, |listening| unlist(listening, &tcp));
+        assert_eq!(receiver.borrow().listening, [quic.to_string()]);
+        assert_eq!(receiver.borrow().warnings, ["mind the gap"]);
     }
 }

@@ -166,6 +166,7 @@ fn publish(node: &Node, status: &watch::Sender<Arc<NodeStatus>>, served: &Served
         picture.trial = current.trial;
         picture.peer_id.clone_from(&current.peer_id);
         picture.started_at_ms = current.started_at_ms;
+        // Kept current by the pump.
         picture.listening.clone_from(&current.listening);
         *current = Arc::new(picture);
     });
