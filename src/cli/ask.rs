@@ -218,12 +218,7 @@ fn describe(status: &Value) -> String {
         .unwrap_or_default();
     for state in &others {
         let miner: String = text(&state["miner"]).chars().take(8).collect();
-        let what = format!(
-            "{miner} is {} on block {}: {}",
-            text(&state["phase"]).replace('_', " "),
-            number(&state["height"]),
-            counts(&state["counts"], "an empty block")
-        );
+        let what = format!("{miner} is {}", at_work(&text(&state["phase"]), state));
         lines.push(("elsewhere", what));
     }
     if status["competing"].is_object() {
@@ -291,7 +286,10 @@ fn counts(counts: &Value, none: &str) -> String {
         .into_iter()
         .flatten()
         .filter(|(_, count)| count.as_u64() != Some(0))
-        .map(|(kind, count)| format!("{count} {}", kind.replace('_', " ")))
+        .map(|(kind, count)| {
+            let plural = if count.as_u64() == Some(1) { "" } else { "s" };
+            format!("{count} {}{plural}", kind.replace('_', " "))
+        })
         .collect();
     if parts.is_empty() {
         none.to_owned()
@@ -307,14 +305,27 @@ fn mining(mining: &Value) -> String {
     if let Some(reason) = mining["paused"].as_str() {
         return format!("paused: {reason}");
     }
-    match (mining["phase"].as_str(), mining["height"].as_u64()) {
-        (Some(phase), Some(height)) => format!(
-            "{} on block {height}: {}",
-            phase.replace('_', " "),
-            counts(&mining["counts"], "an empty block")
-        ),
-        _ => "at rest".to_owned(),
+    match mining["phase"].as_str() {
+        // The line is called mining already.
+        Some(phase) => {
+            let work = at_work(phase, mining);
+            work.strip_prefix("mining ").unwrap_or(&work).to_owned()
+        }
+        None => "at rest".to_owned(),
     }
+}
+
+/// What a miner is at, on which block, with what.
+fn at_work(phase: &str, state: &Value) -> String {
+    let block = match state["height"].as_u64() {
+        Some(height) => format!(" on block {height}"),
+        None => String::new(),
+    };
+    format!(
+        "{}{block}: {}",
+        phase.replace('_', " "),
+        counts(&state["counts"], "an empty block")
+    )
 }
 
 #[cfg(test)]
@@ -328,6 +339,20 @@ mod tests {
         let failure = status(&dir.path().join("control.sock"), false).unwrap_err();
         assert_eq!(failure.exit, Exit::NoNode);
         assert!(failure.message.contains(dir.path().to_str().unwrap()));
+    }
+
+    #[test]
+    fn a_miner_is_at_rest_only_without_a_phase_and_no_word_comes_twice() {
+        let told = |phase: Value, height: Value, votes: u64| {
+            mining(&serde_json::json!({
+                "enabled": true, "phase": phase, "height": height, "counts": { "vote": votes }
+            }))
+        };
+        assert_eq!(told(Value::Null, Value::Null, 0), "at rest");
+        assert_eq!(told("mining".into(), 1.into(), 1), "on block 1: 1 vote");
+        let waiting = told("waiting".into(), 1.into(), 2);
+        assert_eq!(waiting, "waiting on block 1: 2 votes");
+        assert_eq!(told("waiting".into(), Value::Null, 2), "waiting: 2 votes");
     }
 
     #[test]
@@ -349,7 +374,7 @@ mod tests {
             "club (ab)",
             "up 6 s",
             "block 7 of 1 s ago, 3 registered",
-            "2 vote\n",
+            "2 votes\n",
             "standing by on block 8: an empty block",
             "checkpoint 3 at block 5, 2 blocks above it are not final",
             "set 1: 1 of 2 finalisers heard, with 3 of 4 votes; this node finalises",

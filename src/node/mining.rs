@@ -29,6 +29,12 @@ const MAX_STATES_PER_SECOND: u32 = 200;
 const CLOCK_OFFSET_MS: (u64, u64) = (5_000, 15_000);
 /// A miner's last word is forgotten after this long, in milliseconds.
 const FORGET_MINER_MS: u64 = 120_000;
+/// Least time between two announcements of one phase on one parent, in milliseconds.
+const REPEAT_MS: u64 = 1_000;
+/// A phase is announced again when the sum of its counts moved by at least this part of what was said. A phase before
+/// mining lasts two block times at most, so that this and [`REPEAT_MS`] bound the repetitions; at rest nothing waits,
+/// and nothing is said.
+const REPEAT_PART: u64 = 8;
 
 /// A block under way.
 struct Work {
@@ -36,6 +42,25 @@ struct Work {
     header: Header,
     transactions: Vec<Verified<Transaction>>,
     counts: KindCounts,
+}
+
+/// What this miner said last.
+#[derive(Clone, Copy)]
+struct Announced {
+    parent: BlockId,
+    height: u64,
+    phase: Phase,
+    counts: KindCounts,
+    at_mono_ms: u64,
+}
+
+impl Announced {
+    /// Whether these counts are news worth another message.
+    fn outdated_by(&self, counts: &KindCounts) -> bool {
+        let said = self.counts.total();
+        let moved = said.abs_diff(counts.total());
+        moved > 0 && moved.saturating_mul(REPEAT_PART) >= said
+    }
 }
 
 /// The mining side of the node.
@@ -47,7 +72,7 @@ pub(super) struct Mining {
     epoch: u64,
     hash_rate: u64,
     leases: LeasePolicy,
-    announced: Option<(BlockId, Phase)>,
+    announced: Option<Announced>,
     sequence: u64,
     others: BTreeMap<PublicKey, Heard>,
     budget: Budget,
@@ -109,24 +134,24 @@ impl Mining {
         self.leases.block(height, miner);
     }
 
-    /// What this miner does, for show.
-    pub(super) fn status(&self) -> MiningStatus {
+    /// What this miner does, for show, on this tip and with this in the mempool.
+    pub(super) fn status(&self, tip: &BlockId, waiting: KindCounts) -> MiningStatus {
+        let (phase, height, counts) = match (&self.work, &self.announced) {
+            (Some(work), _) => (Some(Phase::Mining), Some(work.header.height), work.counts),
+            (None, Some(said))
+                if said.parent == *tip
+                    && matches!(said.phase, Phase::Waiting | Phase::StandingBy) =>
+            {
+                (Some(said.phase), Some(said.height), waiting)
+            }
+            // Nothing was said, that it rests, or what is over since.
+            (None, _) => (None, None, KindCounts::default()),
+        };
         MiningStatus {
             enabled: self.enabled,
-            phase: self
-                .announced
-                .map(|(_, phase)| phase)
-                .filter(|phase| match phase {
-                    // The last word was that it mines; the block has come since.
-                    Phase::Mining => self.work.is_some(),
-                    Phase::Stopped => false,
-                    Phase::Waiting | Phase::StandingBy => true,
-                }),
-            height: self.work.as_ref().map(|work| work.header.height),
-            counts: self
-                .work
-                .as_ref()
-                .map_or_else(KindCounts::default, |work| work.counts),
+            phase,
+            height,
+            counts,
             hash_rate: self.hash_rate,
             paused: self.paused.clone(),
         }
@@ -212,15 +237,13 @@ impl Node {
                     KindCounts::default(),
                 );
             } else if !self.mempool.is_empty() {
-                let counts = self.mempool.counts();
-                self.announce(tip.id, tip.height + 1, Phase::Waiting, counts);
+                self.announce_waiting(tip.id, tip.height + 1, Phase::Waiting);
             }
             return;
         }
         if let Some(until_ms) = self.mining.leases.standing_by(self.now.wall_ms) {
             self.mining.wake_at_ms = Some(until_ms);
-            let counts = self.mempool.counts();
-            return self.announce(tip.id, tip.height + 1, Phase::StandingBy, counts);
+            return self.announce_waiting(tip.id, tip.height + 1, Phase::StandingBy);
         }
         self.start_mining();
     }
@@ -338,17 +361,44 @@ impl Node {
         self.own_block(header, work.transactions);
     }
 
-    /// Gossips what this miner is at, once per change.
+    /// Gossips that this miner waits with what is in the mempool, and looks again when more of it may be told.
+    fn announce_waiting(&mut self, parent: BlockId, height: u64, phase: Phase) {
+        let counts = self.mempool.counts();
+        self.announce(parent, height, phase, counts);
+        if let Some(said) = &self.mining.announced
+            && said.outdated_by(&counts)
+        {
+            let left_ms = (said.at_mono_ms + REPEAT_MS).saturating_sub(self.now.mono_ms);
+            let again_ms = self.now.wall_ms.saturating_add(left_ms.max(1));
+            let wake_at_ms = self.mining.wake_at_ms.unwrap_or(u64::MAX);
+            self.mining.wake_at_ms = Some(wake_at_ms.min(again_ms));
+        }
+    }
+
+    /// Gossips what this miner is at: once per change of parent or phase, and of the counts while it waits as
+    /// [`REPEAT_MS`] and [`REPEAT_PART`] allow. A template does not change while it is mined.
     fn announce(&mut self, parent: BlockId, height: u64, phase: Phase, counts: KindCounts) {
-        let silent = phase == Phase::Stopped
-            && self
-                .mining
-                .announced
-                .is_none_or(|(_, before)| before == Phase::Stopped);
-        if silent || self.mining.announced == Some((parent, phase)) {
+        let now_ms = self.now.mono_ms;
+        let silent = match &self.mining.announced {
+            None => phase == Phase::Stopped,
+            Some(said) if phase == Phase::Stopped && said.phase == Phase::Stopped => true,
+            Some(said) if (said.parent, said.phase) == (parent, phase) => {
+                !matches!(phase, Phase::Waiting | Phase::StandingBy)
+                    || !said.outdated_by(&counts)
+                    || now_ms < said.at_mono_ms + REPEAT_MS
+            }
+            Some(_) => false,
+        };
+        if silent {
             return;
         }
-        self.mining.announced = Some((parent, phase));
+        self.mining.announced = Some(Announced {
+            parent,
+            height,
+            phase,
+            counts,
+            at_mono_ms: now_ms,
+        });
         let lease_ms = if phase == Phase::Mining {
             self.network.block_time_ms / 2
         } else {

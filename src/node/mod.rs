@@ -427,7 +427,7 @@ impl Node {
                 failure.words
             ));
         }
-        let mining = self.mining.status();
+        let mining = self.mining.status(&tip.id, self.mempool.counts());
         if let Some(paused) = &mining.paused {
             warnings.push(format!("mining is paused: {paused}"));
         }

@@ -123,9 +123,9 @@ pub struct MiningStatus {
     pub enabled: bool,
     /// What it is at; none while it rests.
     pub phase: Option<Phase>,
-    /// Height of the block that it makes.
+    /// Height of the block that it makes or waits to make; none while it rests.
     pub height: Option<u64>,
-    /// Transactions in its template by kind.
+    /// Transactions in its template by kind; before it mines, those that wait.
     pub counts: KindCounts,
     /// Hashes a second, measured over the last blocks.
     pub hash_rate: u64,

@@ -168,3 +168,39 @@ fn states_of_one_moment_are_told_apart() {
     assert_eq!(last.len(), 3);
     assert!(net.published.iter().all(|m| m.at_ms <= net.now_ms));
 }
+
+#[test]
+fn whoever_waits_shows_what_waits_and_tells_it_again_as_it_grows() {
+    let network = network_with(|genesis| genesis.block_time_ms = 10_000);
+    let mut net = Net::new(network, 1);
+    net.run(100);
+    net.accept(0, vec![testing::register(&net.network, 1)]);
+    net.until("mined", 60_000, |net| net.tip(0).0 == 1);
+    net.accept(0, vec![testing::register(&net.network, 2)]);
+    net.run(10);
+    let quiet = net.published.len();
+    for number in 3..40 {
+        net.accept(0, vec![testing::register(&net.network, number)]);
+        net.run(100);
+    }
+    assert_eq!(net.tip(0).0, 1);
+    let own = net.node(0).status().mining;
+    assert_eq!((own.phase, own.height), (Some(Phase::Waiting), Some(2)));
+    assert_eq!(own.counts.total(), 38);
+    net.run(2_000);
+    let told: Vec<(u64, u64)> = net.published[quiet..]
+        .iter()
+        .filter(|message| message.topic == Topic::Mining)
+        .map(|message| {
+            let state: MiningState = wire::decode(&message.data).unwrap();
+            assert_eq!((state.phase, state.height), (Phase::Waiting as u8, 2));
+            (message.at_ms, state.counts.iter().sum())
+        })
+        .collect();
+    assert!(told.len() >= 2, "{told:?}");
+    assert_eq!(told.last().unwrap().1, 38, "{told:?}");
+    assert!(
+        told.windows(2).all(|pair| pair[1].0 >= pair[0].0 + 1_000),
+        "{told:?}"
+    );
+}
