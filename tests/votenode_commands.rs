@@ -313,6 +313,14 @@ fn a_damaged_database_is_refused_with_advice() {
         exported_chain().display()
     ));
     let database = home.path("node/votenode.redb");
+    let whole = fs::read(&database).unwrap();
+    fs::write(&database, "").unwrap();
+    let said = home.fails(
+        4,
+        "--data-dir node --no-mdns --http off --listen /ip4/127.0.0.1/tcp/0",
+    );
+    assert!(said.contains("it is empty"), "{said}");
+    fs::write(&database, whole).unwrap();
     let mut bytes = fs::read(&database).unwrap();
     for byte in bytes.iter_mut().skip(64).step_by(97) {
         *byte ^= 0x55;

@@ -123,13 +123,13 @@ impl Disk {
         }
     }
 
-    /// Whether there is anything on it. A database that cannot be looked at counts as there.
+    /// Whether no store was made on it yet. A file counts as one whatever it holds, and also if it cannot be looked at.
     pub fn is_empty(&self) -> bool {
         match self {
-            Self::File(path) => match std::fs::metadata(path) {
-                Ok(metadata) => metadata.len() == 0,
-                Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-            },
+            Self::File(path) => matches!(
+                std::fs::symlink_metadata(path),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound
+            ),
             Self::Shared(backend) => matches!(backend.len(), Ok(0)),
         }
     }

@@ -34,7 +34,7 @@ impl From<StoreError> for ViewError {
 }
 
 /// Sorts an I/O error into "full" and the rest.
-fn from_io(error: io::Error) -> StoreError {
+pub(super) fn from_io(error: io::Error) -> StoreError {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     match error.kind() {
         StorageFull | QuotaExceeded | FileTooLarge => StoreError::Full,

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once, RwLock};
 
 use redb::{
@@ -13,7 +14,7 @@ use super::body::BodyCache;
 use super::commit::{Commit, NewBlock};
 use super::disk::{Disk, MemoryDisk};
 use super::elections::ElectionCache;
-use super::error::{OpenError, StoreError};
+use super::error::{OpenError, StoreError, from_io};
 use super::record::{Counts, StoredPoint, Validity, decode, decode_number};
 use super::snapshot::{Common, Reader, Snapshot, meta_value, stored_node, stored_tip};
 use super::tables::{self, Tables, meta};
@@ -27,7 +28,7 @@ use crate::chain::rules::apply_block;
 use crate::chain::state::RollEntry;
 use crate::chain::transaction::Transaction;
 use crate::chain::verify::Verified;
-use crate::datadir::{DataDir, DataDirError, DataPaths, lock_owner};
+use crate::datadir::{DataDir, DataDirError, DataPaths, lock_owner, sync_folder};
 use crate::wire;
 
 /// Which network a store has to belong to.
@@ -100,6 +101,13 @@ impl Store {
         let new = disk.is_empty();
         if new && !matches!(expect, Expect::Genesis(_)) {
             return Err(OpenError::Empty { path: failed.path });
+        }
+        if let Disk::File(path) = &disk {
+            if new {
+                guarded(&failed, || make_file(path, expect, &config, &failed))?;
+            } else if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+                return Err(failed.corrupt("it is empty"));
+            }
         }
         let check = config.check_on_open && !new;
         let database = guarded(&failed, || {
@@ -200,7 +208,7 @@ fn common(network: Network, read_only: Option<ReadOnlyDatabase>) -> Arc<Common> 
 
 /// Turns errors into those of opening a certain file.
 struct Failed<'a> {
-    path: std::path::PathBuf,
+    path: PathBuf,
     owner: Option<&'a DataPaths>,
 }
 
@@ -292,6 +300,42 @@ fn quiet_panics() {
 /// Whether the database holds nothing at all: it is new, or its making was interrupted.
 fn is_blank(database: &Database) -> Result<bool, StoreError> {
     Ok(database.begin_read()?.list_tables()?.next().is_none())
+}
+
+/// Makes the file of a new store under another name, and gives it its own when everything is in it. Whoever is killed
+/// on the way leaves no file under the store's name, so that an empty one there is always a damaged store.
+fn make_file(
+    path: &Path,
+    expect: Expect<'_>,
+    config: &StoreConfig,
+    failed: &Failed<'_>,
+) -> Result<(), OpenError> {
+    let Expect::Genesis(network) = expect else {
+        return Ok(());
+    };
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".new");
+    let draft = PathBuf::from(draft);
+    let remove = || match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    let io = |error: std::io::Error| failed.store(from_io(error));
+    remove().map_err(io)?;
+    let made = Disk::File(draft.clone())
+        .open(&builder(config, false))
+        .map_err(|error| failed.database(error))
+        .and_then(|database| create(&database, network).map_err(|error| failed.store(error)))
+        .and_then(|()| {
+            std::fs::rename(&draft, path)
+                .and_then(|()| sync_folder(path))
+                .map_err(io)
+        });
+    if made.is_err() {
+        // The next start removes it otherwise.
+        let _ = remove();
+    }
+    made
 }
 
 /// Fills a new database in one transaction.

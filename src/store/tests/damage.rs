@@ -205,6 +205,33 @@ fn a_directory_in_use_names_its_owner_and_a_stopped_one_can_be_read() {
 }
 
 #[test]
+fn an_empty_file_is_damage_and_a_making_that_was_interrupted_is_not() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(root.path()).unwrap();
+    let draft = root.path().join("votenode.redb.new");
+    assert_eq!(draft.with_extension(""), dir.database());
+    std::fs::write(&draft, b"").unwrap();
+    let expect = Expect::Genesis(&WORLD.network);
+    Store::open(&dir, expect, small()).unwrap().close().unwrap();
+    assert!(!draft.exists());
+    Store::open(&dir, Expect::Any, small())
+        .unwrap()
+        .close()
+        .unwrap();
+
+    std::fs::write(dir.database(), b"").unwrap();
+    for expect in [expect, Expect::Any] {
+        let error = Store::open(&dir, expect, small()).unwrap_err();
+        assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+    }
+    assert_eq!(std::fs::metadata(dir.database()).unwrap().len(), 0);
+    let paths = dir.paths().clone();
+    drop(dir);
+    let error = Store::open_read_only(&paths, small()).unwrap_err();
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+}
+
+#[test]
 fn commits_that_do_not_fit_the_chain_change_nothing() {
     let (mut store, model) = grown(6, small());
     let (_, far) = model.switched(0, 3, 1);
