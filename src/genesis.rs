@@ -219,7 +219,7 @@ pub fn read(path: &Path) -> Result<Genesis, GenesisFileError> {
         error,
     };
     let mut bytes = Vec::new();
-    File::open(path)
+    crate::files::open(path)
         .map_err(io)?
         .take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut bytes)

@@ -13,6 +13,7 @@
 //! |---|---|---|
 //! | 1 | [`crypto`] | hashes, signatures, keys, the voter's secret, secret files |
 //! | | [`wire`] | canonical CBOR: one encoding per value, bounded before it is read |
+//! | | `files` | opening what somebody named, without waiting for it |
 //! | | `votenode_p2p` | a package of its own: transport, discovery, gossip, requests. Bytes and peers, nothing of voting |
 //! | 2 | [`chain`] | the rules: transactions, blocks, elections, Merkle trees, fork choice. No clock, no network, no async |
 //! | 3 | [`protocol`] | what travels between programs: topics, requests, replies, receipts |
@@ -60,6 +61,7 @@ pub mod crypto;
 pub mod datadir;
 pub mod demo;
 pub mod export;
+pub(crate) mod files;
 pub mod finality;
 pub mod genesis;
 pub mod http;

@@ -325,6 +325,54 @@ async fn mistakes_have_body() {
     stranger.handle().shutdown().await;
 }
 
+#[test]
+fn a_pipe_is_refused_and_signals_end_a_read_that_never_ends() {
+    let home = tempfile::tempdir().unwrap();
+    let ballot = |file: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ballot"));
+        command
+            .env_clear()
+            .env("HOME", home.path())
+            .args(["--no-mdns", "submit"])
+            .arg(file)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    };
+    let pipe = home.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let output = ballot(&pipe).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("not a regular file"), "{said}");
+
+    let mut child = ballot(Path::new("/dev/stdin")).spawn().unwrap();
+    let _held_open = child.stdin.take().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let catches = || {
+        std::fs::read_to_string(&status).is_ok_and(|status| {
+            status.lines().any(|line| {
+                line.strip_prefix("SigCgt:")
+                    .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+                    .is_some_and(|mask| mask >> 14 & 1 == 1)
+            })
+        })
+    };
+    // Elsewhere than on Linux the signal may come before anybody waits for it, and ends the program all the same.
+    if cfg!(target_os = "linux") {
+        let deadline = Instant::now() + DEADLINE;
+        while !catches() {
+            assert!(Instant::now() < deadline, "no handler for SIGTERM");
+            std::thread::yield_now();
+        }
+    }
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+    assert!(sent.success());
+    let code = child.wait().unwrap().code();
+    assert!(matches!(code, Some(130) | None), "{code:?}");
+}
+
 #[tokio::test]
 async fn a_voter_file_is_restored_from_the_code_alone() {
     let home = tempfile::tempdir().unwrap();

@@ -2,7 +2,6 @@
 //!
 //! The database of a running node is locked by it; what these commands read of one comes over its control socket.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -287,7 +286,7 @@ fn expect(wanted: NetworkId, got: NetworkId) -> Result<(), Failure> {
 }
 
 fn open(path: &Path) -> Result<impl Read + Send + use<>, Failure> {
-    let file = File::open(path).map_err(|error| Failure::file("read", path, &error))?;
+    let file = crate::files::open(path).map_err(|error| Failure::file("read", path, &error))?;
     Ok(BufReader::with_capacity(BUFFER_BYTES, file))
 }
 

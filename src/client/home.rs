@@ -375,7 +375,7 @@ fn publish_file(
 /// Reads a file of at most `max_bytes`; `None` if there is none. One byte more than that is read and no further, so
 /// that whoever decodes sees that it is too long.
 pub fn read_bytes(path: &Path, max_bytes: usize) -> Result<Option<Vec<u8>>, HomeError> {
-    let file = match fs::File::open(path) {
+    let file = match crate::files::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(io_error("read", path))?,
     };

@@ -1,6 +1,5 @@
 //! The configuration file: TOML whose keys are the names of the flags with `_` for `-`.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -64,7 +63,7 @@ pub fn read(path: &Path) -> Result<Layer, FileError> {
         source,
     };
     let mut bytes = Vec::new();
-    File::open(path)
+    crate::files::open(path)
         .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
         .map_err(read_error)?;
     let not_text = |what| FileError::NotText {

@@ -361,7 +361,7 @@ fn passphrase_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
         Failure::usage(format!("--passphrase-file {}: {error}", path.display()))
     };
     let mut text = Zeroizing::new(String::new());
-    std::fs::File::open(path)
+    crate::files::open(path)
         .map_err(wrong)?
         .take(MAX_PASSPHRASE_BYTES)
         .read_to_string(&mut text)

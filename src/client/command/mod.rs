@@ -14,6 +14,9 @@ pub mod status;
 pub mod transact;
 pub mod voter;
 
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use crate::client::command::args::{Cli, Command};
@@ -22,16 +25,30 @@ use crate::client::command::failure::Failure;
 use crate::client::command::output::Outcome;
 use crate::client::exit::Exit;
 
+/// How long a command that is interrupted may take to end in order.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Runs a command line to its end and prints what came of it.
 pub async fn run(cli: Cli) -> Exit {
     let as_json = cli.global.json;
+    // A task of its own, since a command may sit in a read of standard input that never ends.
+    tokio::spawn(async move {
+        interrupted().await;
+        tokio::time::sleep(LAST_WORDS).await;
+        if std::io::stdin().is_terminal() {
+            // A code may have been typed unseen.
+            let _ = std::process::Command::new("stty").arg("echo").status();
+        }
+        let exit = print(as_json, Vec::new(), Err(interruption()));
+        std::process::exit(exit.code().into());
+    });
     let mut context = match Context::new(cli.global) {
         Ok(context) => context,
         Err(failure) => return print(as_json, Vec::new(), Err(failure)),
     };
     let result = tokio::select! {
         result = dispatch(&mut context, cli.command) => result,
-        () = interrupted() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+        () = interrupted() => Err(interruption()),
     };
     context.rest();
     print(as_json, std::mem::take(&mut context.notes), result)
@@ -49,6 +66,10 @@ async fn dispatch(context: &mut Context, command: Command) -> Result<Outcome, Fa
         Command::Submit(args) => transact::submit(context, args).await,
         Command::Voter(args) => voter::voter(context, args.command),
     }
+}
+
+fn interruption() -> Failure {
+    Failure::new(Exit::Interrupted, "interrupted")
 }
 
 /// Returns at Ctrl-C or SIGTERM.
