@@ -176,6 +176,11 @@ impl HeaderTree {
         Ok(tree)
     }
 
+    /// The bounds that it was opened with.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Takes in a header that was checked by itself and against its parent.
     pub fn insert(
         &mut self,

@@ -164,6 +164,11 @@ impl Mempool {
         })
     }
 
+    /// Bytes that it would still take.
+    pub fn room_bytes(&self) -> usize {
+        self.limits.max_bytes.saturating_sub(self.bytes)
+    }
+
     /// Takes a transaction back that was here before, whatever the bounds: it was acknowledged.
     pub fn restore(&mut self, transaction: Verified<Transaction>) -> Result<(), Refusal> {
         self.insert_within(transaction, usize::MAX, usize::MAX)

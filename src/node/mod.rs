@@ -58,7 +58,7 @@ use crate::chain::network::Network;
 use crate::chain::schedule;
 use crate::chain::state::View;
 use crate::chain::transaction::{Transaction, TxId};
-use crate::chain::tree::HeaderTree;
+use crate::chain::tree::{self, HeaderTree};
 use crate::chain::verify::Verified;
 use crate::crypto::SigningKey;
 use crate::protocol::names::Topic;
@@ -90,6 +90,8 @@ pub struct NodeConfig {
     pub mine: bool,
     /// Bounds of the mempool.
     pub mempool: MempoolLimits,
+    /// Bounds of the tree of headers.
+    pub tree: tree::Limits,
     /// What makes this a finaliser's node, where it is one.
     pub finaliser: Option<Finaliser>,
 }
@@ -206,7 +208,7 @@ impl Node {
     /// A node on its store. The mempool is what the store holds as pending and is still valid.
     pub fn new(config: NodeConfig, store: Store, now: Now) -> Result<Self, StoreError> {
         let finality = Finality::load(&store, config.finaliser)?;
-        let tree = recall::load_tree(&store, finality.last())?;
+        let tree = recall::load_tree(&store, finality.last(), config.tree)?;
         let block_time_ms = config.network.block_time_ms;
         let mut node = Self {
             network: config.network,

@@ -32,10 +32,14 @@ impl HeaderSource for Source {
 }
 
 /// The tree as of what the store holds, with the last checkpoint and the pin that was set before.
-pub(super) fn load_tree(store: &Store, last: Option<Final>) -> Result<HeaderTree, StoreError> {
+pub(super) fn load_tree(
+    store: &Store,
+    last: Option<Final>,
+    limits: tree::Limits,
+) -> Result<HeaderTree, StoreError> {
     let snapshot = store.snapshot();
     let height = snapshot.tip().height;
-    let mut tree = HeaderTree::open(&Source(snapshot.clone()), height, tree::Limits::default())
+    let mut tree = HeaderTree::open(&Source(snapshot.clone()), height, limits)
         .map_err(|error| StoreError::Corrupt(error.to_string()))?;
     if let Some(last) = last {
         tree.set_checkpoint(last.block, last.height, &Source(snapshot.clone()))

@@ -4,6 +4,7 @@
 use tracing::debug;
 use votenode_p2p::PeerId;
 
+use super::blocks::HeaderRefusal;
 use super::peers::Asked;
 use super::{Effect, Node};
 use crate::chain::block::{BlockId, Header};
@@ -227,6 +228,9 @@ impl Node {
                         self.penalize(peer, LIE_POINTS, &refusal.to_string());
                     }
                     debug!(%peer, %refusal, "headers end early");
+                    if matches!(refusal, HeaderRefusal::Settled) {
+                        self.met_settled_header();
+                    }
                     return;
                 }
             }

@@ -8,6 +8,7 @@
 //! - [`hearing`]: messages from gossip and from peers that are asked for what was missed
 //! - [`certificates`]: from certificate to checkpoint, and what happens when two conflict
 //! - [`duty`]: the part of a finaliser: proposals, verdicts on others', votes
+//! - [`retreat`]: leaving a chain that was followed too long before a certificate came
 //! - [`promise`]: what a finaliser's node knows of its own past beyond its store
 //! - [`board`]: what peers are given of the checkpoint under way
 //!
@@ -18,6 +19,7 @@ mod certificates;
 mod duty;
 mod hearing;
 mod promise;
+mod retreat;
 mod view;
 mod votes;
 
@@ -79,6 +81,10 @@ pub(super) struct Finality {
     took_ms: Option<u64>,
     /// There is a block above the last checkpoint.
     candidate: bool,
+    /// The chain that was followed has to be left, down to the last checkpoint.
+    retreat: bool,
+    /// The highest checkpoint for which that was done.
+    retreated: u64,
     /// Something became possible with the last commit; the next batch is wanted at once.
     again: bool,
     /// Two certificates that no chain contains both: this node does nothing any more.
@@ -125,6 +131,8 @@ impl Finality {
             joined: BTreeMap::new(),
             took_ms: None,
             candidate: false,
+            retreat: false,
+            retreated: 0,
             again: snapshot.network().finalises(),
             conflict: None,
         })
@@ -195,6 +203,9 @@ impl Node {
         }
         if std::mem::take(&mut self.finality.again) {
             self.serve_messages();
+        }
+        if let Err(failure) = self.retreat() {
+            return self.store_failed(&failure.to_string());
         }
         self.take_certificates();
         let candidate = self.store.snapshot().tip().height > self.finality.last_height();

@@ -185,6 +185,7 @@ pub async fn start(mut options: Options) -> Result<Running, StartError> {
             miner,
             mine: options.mine,
             mempool: options.mempool,
+            tree: Default::default(),
             finaliser,
         },
         store,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use votenode_p2p::{MessageId, PeerId, Verdict};
 
 use crate::chain::network::Network;
+use crate::chain::tree;
 use crate::crypto::SigningKey;
 use crate::node::finality::{Conflict, Finaliser, MemoryPromise};
 use crate::node::mempool::MempoolLimits;
@@ -29,6 +30,7 @@ pub(crate) struct Setup {
     pub(crate) mine: bool,
     pub(crate) mempool: MempoolLimits,
     pub(crate) store: StoreConfig,
+    pub(crate) tree: tree::Limits,
     /// Seed of the finaliser's key, on a finaliser's host.
     pub(crate) finaliser: Option<u8>,
 }
@@ -43,6 +45,7 @@ impl Default for Setup {
                 check_on_open: false,
                 ..StoreConfig::default()
             },
+            tree: tree::Limits::default(),
             finaliser: None,
         }
     }
@@ -108,6 +111,7 @@ impl Host {
             miner: SigningKey::from_seed(&[self.number; 32]),
             mine: self.setup.mine,
             mempool: self.setup.mempool,
+            tree: self.setup.tree,
             finaliser: self.setup.finaliser.map(|seed| Finaliser {
                 key: SigningKey::from_seed(&[seed; 32]),
                 promise: Box::new(self.promise.clone()),

@@ -296,6 +296,48 @@ fn more_work_does_not_displace_a_checkpoint() {
     assert_eq!(net.tip(joiner).1, honest);
 }
 
+/// The attacker's chain is longer than what the tree remembers.
+#[test]
+fn a_chain_followed_for_too_long_is_left_all_the_same() {
+    let network = finalising(4);
+    let mut net = hosts(&network, 4, 0);
+    register(&mut net, 1..6);
+    net.until("settled", 30_000, settled);
+    let honest = net.tip(0).1;
+    let mut attack = Forge::new(&network);
+    attack.extend(0, vec![testing::register(&network, 1)]);
+    attack.extend(0, vec![testing::register(&network, 9)]);
+    attack.extend_empty(200);
+    let tree = crate::chain::tree::Limits {
+        window: 50,
+        ..Default::default()
+    };
+    let joiner = net.add(Setup { tree, ..host(None) });
+    for other in 0..joiner {
+        net.unlink(other, joiner);
+    }
+    net.run(10);
+    net.add_puppet(Puppet::new(200, &attack, Manner::Honest), &[joiner]);
+    net.until("the attacker's chain", 30_000, |net| {
+        net.tip(joiner).1 == attack.tip()
+    });
+    net.link(0, joiner);
+    net.until("the checkpoints' chain", 60_000, |net| {
+        last_certificate(net, joiner) == last_certificate(net, 0)
+    });
+    // What only the other chain held waits, and is mined.
+    let kept = testing::register(&network, 9).id();
+    net.until("kept", 60_000, |net| {
+        is_final(net, joiner, kept) && settled(net)
+    });
+    assert!(net.node(0).store().snapshot().is_main(&honest).unwrap());
+    assert_eq!(net.node(joiner).status().counters.reorganisations, 1);
+    // A restart finds everything in order.
+    net.crash(joiner);
+    net.start(joiner);
+    make_final(&mut net, joiner, testing::register(&network, 10));
+}
+
 #[test]
 fn who_was_away_catches_up_by_certificates() {
     let network = finalising(4);
