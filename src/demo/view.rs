@@ -12,16 +12,24 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::outcome::Outcome;
 use super::watch::{Picture, Pictures};
 
-/// Columns of a finished step before its time.
-const STEP_COLUMNS: usize = 78;
+/// Columns of everything that stays, on a terminal that has more, and where nobody knows how many there are.
+const MAX_COLUMNS: usize = 92;
+/// Fewest columns that text is fitted to.
+const MIN_COLUMNS: usize = 50;
+/// Columns that a finished step takes besides its text: its tick before, its time behind.
+const STEP_FRAME: usize = 14;
+/// From so many columns on a node's line says everything.
+const WIDE: usize = 110;
 /// Columns of the longest bar of a result.
-const RESULT_COLUMNS: usize = 30;
+const RESULT_COLUMNS: usize = 24;
 
 /// The display.
 #[derive(Debug)]
 pub struct View {
     to_stderr: bool,
     colour: bool,
+    /// Columns of the terminal.
+    columns: usize,
     live: Option<Live>,
     stage: Mutex<Option<Stage>>,
 }
@@ -57,6 +65,9 @@ impl View {
         let view = Self {
             to_stderr: json,
             colour: capable && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            columns: terminal_size::terminal_size()
+                .filter(|_| capable)
+                .map_or(WIDE, |(width, _)| usize::from(width.0).max(MIN_COLUMNS)),
             live: capable.then(|| Live::new(target, nodes)),
             stage: Mutex::default(),
         };
@@ -76,7 +87,7 @@ impl View {
             begun: Instant::now(),
         });
         if let Some(live) = &self.live {
-            live.stage.set_style(style("  {spinner:.cyan} {msg}"));
+            live.stage.set_style(style("  {spinner:.cyan} {wide_msg}"));
             live.stage.set_message(text.to_owned());
             live.stage.enable_steady_tick(Duration::from_millis(100));
         }
@@ -111,29 +122,33 @@ impl View {
     pub fn done(&self, seen: &str) {
         let begun = self.lock().take().map(|stage| stage.begun);
         let seconds = begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
-        let padding = STEP_COLUMNS.saturating_sub(unicode_width::UnicodeWidthStr::width(seen));
+        let columns = self.columns.min(MAX_COLUMNS) - STEP_FRAME;
+        let mut lines = wrapped(seen, columns).into_iter();
+        let first = lines.next().unwrap_or_default();
+        let padding = columns.saturating_sub(width(&first));
         self.line(&format!(
-            "  {} {seen}{:padding$} {}",
+            "  {} {first}{:padding$} {}",
             self.paint("32", "✓"),
             "",
             self.paint("2", &format!("{seconds:>5.1} s")),
         ));
+        for line in lines {
+            self.line(&format!("    {line}"));
+        }
     }
 
     /// Something that belongs to the last finished step, such as what a node says.
     pub fn note(&self, text: &str) {
-        let mut line = String::new();
-        for word in text.split(' ') {
-            if unicode_width::UnicodeWidthStr::width(line.as_str()) + word.len() > STEP_COLUMNS {
-                self.line(&format!("    {}", self.paint("2", &line)));
-                line.clear();
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
+        for line in wrapped(text, self.columns.min(MAX_COLUMNS) - STEP_FRAME) {
+            self.line(&format!("    {}", self.paint("2", &line)));
         }
-        self.line(&format!("    {}", self.paint("2", &line)));
+    }
+
+    /// A sentence or more under the result.
+    fn paragraph(&self, text: &str) {
+        for line in wrapped(text, self.columns.min(MAX_COLUMNS) - 4) {
+            self.line(&format!("  {line}"));
+        }
     }
 
     /// The step under way, in words.
@@ -185,6 +200,14 @@ impl View {
             };
             self.paint(colour, &format!("   final {:>3}", finality.height))
         });
+        if self.columns < WIDE {
+            return format!(
+                "block {:>3}{}   {:>5} waiting   {miner}",
+                picture.tip.height,
+                last.unwrap_or_default(),
+                picture.waiting(),
+            );
+        }
         format!(
             "block {:>3} {}{}   {:>2} peers   {:>5} waiting   mined {:>3}   {miner}",
             picture.tip.height,
@@ -211,12 +234,12 @@ impl View {
         let widest = outcome
             .results
             .iter()
-            .map(|result| unicode_width::UnicodeWidthStr::width(result.option.as_str()))
+            .map(|result| width(&result.option))
             .max()
             .unwrap_or(0);
         let all = outcome.votes_counted.max(1);
         for result in &outcome.results {
-            let width = unicode_width::UnicodeWidthStr::width(result.option.as_str());
+            let width = width(&result.option);
             let filled = usize::try_from(result.votes * RESULT_COLUMNS as u64 / most).unwrap_or(0);
             let bar = format!(
                 "{}{}",
@@ -224,7 +247,7 @@ impl View {
                 " ".repeat(RESULT_COLUMNS - filled)
             );
             let bar = self.paint(if result.elected { "32" } else { "36" }, &bar);
-            let percent = (result.votes * 1_000 / all) as f64 / 10.0;
+            let percent = 100.0 * result.votes as f64 / all as f64;
             let line = format!(
                 "    {}{}  {bar} {:>6}  {percent:>5.1} %{}",
                 result.option,
@@ -243,13 +266,13 @@ impl View {
             self.line(line.trim_end());
         }
         self.line("");
-        self.line(&format!(
-            "  {} votes of {} registered voters in {} blocks on {} nodes, in {:.0} seconds. All of it was checked.",
+        self.paragraph(&format!(
+            "{} votes of {} registered voters in {} blocks on {} nodes, in {:.0} seconds. All of it was checked.",
             outcome.votes_counted, outcome.registered, outcome.blocks, outcome.nodes, outcome.seconds,
         ));
         self.line("");
         for line in standing(outcome) {
-            self.line(&format!("  {line}"));
+            self.paragraph(&line);
         }
         self.line("");
         match &outcome.directory {
@@ -263,8 +286,10 @@ impl View {
             None => self
                 .line("  To keep the chain, the nodes' data and their logs: votenode demo --keep"),
         }
-        self.line("  For an election of your own run `votenode` on two machines of one network, then `ballot register` and");
-        self.line("  `ballot open config/election-example.toml --closes-in 10m` on any of them. README.md goes on from there.");
+        self.paragraph(
+            "For an election of your own run `votenode` on two machines of one network, then `ballot register` and \
+             `ballot open config/election-example.toml --closes-in 10m` on any of them. README.md goes on from there.",
+        );
         self.line("");
     }
 
@@ -323,7 +348,7 @@ impl Live {
         let stage = lines.add(ProgressBar::new_spinner());
         let add = |_| {
             let bar = lines.add(ProgressBar::new_spinner());
-            bar.set_style(style("{msg}"));
+            bar.set_style(style("{wide_msg}"));
             bar
         };
         let space = add(0);
@@ -366,6 +391,27 @@ fn standing(outcome: &Outcome) -> Vec<String> {
     ]
 }
 
+fn width(text: &str) -> usize {
+    unicode_width::UnicodeWidthStr::width(text)
+}
+
+/// Text in lines of at most so many columns, broken between words.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is one");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if width(line) + 1 + width(word) <= columns {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
 fn time(ms: u64) -> String {
     match ms {
         ..1_000 => format!("{ms} ms"),
@@ -380,4 +426,17 @@ fn style(template: &str) -> ProgressStyle {
 fn plural(kind: &str, count: u64) -> String {
     let kind = kind.replace('_', " ");
     if count == 1 { kind } else { format!("{kind}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_broken_between_words() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("a verylongword b", 6), ["a", "verylongword", "b"]);
+        assert_eq!(wrapped("", 5), [""]);
+        assert_eq!(wrapped("ééé ✓✓✓", 7).len(), 1);
+    }
 }
