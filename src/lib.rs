@@ -44,9 +44,11 @@
 //!    forwarded.
 //! 5. The node's miner, or another's, puts it into a block. Every node checks the block by the same
 //!    [`rules`](chain::rules) before it joins the chain and the [`store`].
-//! 6. `ballot` asks for the Merkle path from the vote to the block's header, checks work and linkage, and keeps the
-//!    [`Receipt`](protocol::receipt::Receipt).
-//! 7. After polls closed, each node counts the votes of the chain ([`tally`]), as an [`audit`](mod@audit) of an exported
+//! 6. Where the network has finalisers, their nodes decide a checkpoint at or above the block ([`finality`]); no node
+//!    leaves it any more.
+//! 7. `ballot` asks for the Merkle path from the vote to the block's header, checks work, linkage and the checkpoint's
+//!    certificate, and keeps the [`Receipt`](protocol::receipt::Receipt).
+//! 8. After polls closed, each node counts the votes of the chain ([`tally`]), as an [`audit`](mod@audit) of an exported
 //!    chain does for whoever trusts no node.
 //!
 //! The bytes of all of this are specified in `proto/`, for implementations in other languages.

@@ -118,6 +118,9 @@ pub fn indispensable(finalisers: &[Finaliser]) -> Vec<&Finaliser> {
 pub fn describe(finalisers: &[Finaliser]) -> String {
     let total: u64 = finalisers.iter().map(|one| one.power).sum();
     let needed = quorum(total);
+    if let [one] = finalisers {
+        return format!("{} alone decides, and has to be up", one.name);
+    }
     if finalisers.iter().all(|one| one.power == 1) {
         return format!(
             "{} finalisers; {needed} of them must be up and reach each other, and up to {} may fail",

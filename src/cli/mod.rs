@@ -24,6 +24,7 @@ use crate::config::{ConfigError, Directories, FileError, Layer, Settings};
 use crate::datadir::DataPaths;
 use crate::demo::{self, DemoError, Problem};
 pub use exit::{Exit, Failure};
+pub use node::FINALISER_SECRET;
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {

@@ -145,7 +145,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
 
 /// The variable that holds a finaliser's key itself, for machines that keep secrets there. A flag would show it to
 /// everybody on the machine.
-const FINALISER_SECRET: &str = "VOTENODE_FINALISER_SECRET";
+pub const FINALISER_SECRET: &str = "VOTENODE_FINALISER_SECRET";
 
 /// The finaliser's key, if this node is to finalise, and where its state is kept.
 fn finaliser(
