@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{MAX_CHUNK_BYTES, MAX_REPLY_BYTES, Reply, Request};
+use super::{MAX_CHUNK_BYTES, MAX_REPLY_BYTES, Reply, Request, short};
 
 /// How long the node may be silent. It answers commands within half a minute.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -53,7 +53,8 @@ pub struct Client {
 impl Client {
     /// Connects to the node whose control socket this is.
     pub fn connect(socket: &Path) -> Result<Self, ClientError> {
-        let stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
+        let connected = short(socket).and_then(|(path, _folder)| UnixStream::connect(path));
+        let stream = connected.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NoNode {
                 directory: socket.parent().unwrap_or(socket).to_owned(),
             },

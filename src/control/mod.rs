@@ -9,10 +9,16 @@
 //!
 //! Knows [`NodeHandle`](crate::node::handle::NodeHandle) and JSON; decides nothing.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 
 mod client;
 mod server;
+
 #[cfg(test)]
 mod tests;
 
@@ -79,4 +85,21 @@ impl Reply {
             message: message.to_string(),
         }
     }
+}
+
+/// The longest path that every system takes for a socket, in bytes.
+const MAX_SOCKET_PATH: usize = 100;
+
+/// A path to a socket that the system takes however long the real one is: by way of the open folder, which has to stay
+/// open meanwhile.
+fn short(path: &Path) -> io::Result<(PathBuf, Option<File>)> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok((path.to_owned(), None));
+    };
+    if !cfg!(target_os = "linux") || path.as_os_str().len() <= MAX_SOCKET_PATH {
+        return Ok((path.to_owned(), None));
+    }
+    let folder = File::open(folder)?;
+    let by_number = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+    Ok((by_number.join(name), Some(folder)))
 }

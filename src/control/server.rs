@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use votenode_p2p::PeerId;
 
-use super::{MAX_CHUNK_BYTES, MAX_REQUEST_BYTES, Reply, Request};
+use super::{MAX_CHUNK_BYTES, MAX_REQUEST_BYTES, Reply, Request, short};
 use crate::chain::transaction::Transaction;
 use crate::node::handle::{CommandError, MAX_SUBMISSION, NodeHandle, OutcomeView, PeerView};
 use crate::protocol::transaction_file::from_hex;
@@ -39,7 +39,7 @@ pub type Exporter = Arc<dyn Fn(&mut dyn io::Write) -> io::Result<()> + Send + Sy
 pub struct ServeError {
     /// The socket.
     pub path: PathBuf,
-    /// The system's reason; a path of more than about a hundred bytes is one.
+    /// The system's reason.
     pub source: io::Error,
 }
 
@@ -101,8 +101,9 @@ pub fn serve(
 
 /// The socket gets its name only once nobody else can connect to it.
 fn bind(path: &Path) -> io::Result<UnixListener> {
+    let (path, _folder) = short(path)?;
     let draft = path.with_extension("new");
-    for old in [path, &draft] {
+    for old in [&path, &draft] {
         match std::fs::remove_file(old) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -110,7 +111,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     }
     let listener = UnixListener::bind(&draft)?;
     std::fs::set_permissions(&draft, Permissions::from_mode(0o600))?;
-    std::fs::rename(&draft, path)?;
+    std::fs::rename(&draft, &path)?;
     Ok(listener)
 }
 

@@ -25,7 +25,10 @@ struct Site {
 impl Site {
     /// Serves a made-up node that answers every command, and exports `exported`.
     fn new(exported: Result<Vec<u8>, &'static str>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap(), exported)
+    }
+
+    fn in_folder(dir: tempfile::TempDir, exported: Result<Vec<u8>, &'static str>) -> Self {
         let made = fabricate();
         let mut commands = made.commands;
         tokio::spawn(async move {
@@ -88,6 +91,22 @@ async fn only_the_owner_can_reach_it_and_it_goes_with_the_node() {
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert!(!path.with_extension("new").exists());
+    drop(site.control);
+    assert!(!path.exists());
+    let gone = Client::connect(&path).unwrap_err();
+    assert!(matches!(gone, ClientError::NoNode { .. }));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_directory_with_a_long_path_has_a_socket_too() {
+    let dir = tempfile::Builder::new()
+        .prefix(&"long".repeat(50))
+        .tempdir()
+        .unwrap();
+    let site = Site::in_folder(dir, Ok(Vec::new()));
+    assert!(site.ask(Request::Status).await.is_ok());
+    let path = site.path();
     drop(site.control);
     assert!(!path.exists());
     let gone = Client::connect(&path).unwrap_err();
