@@ -38,12 +38,14 @@ pub struct Arguments {
 
 const RUN_EXAMPLES: &str = "\
 Examples:
-  votenode                                                    run a node of the trial network on this LAN
-  votenode --network club.toml                                run a node of your own network
-  votenode --bootstrap /dns/vote.example.org/tcp/7117         join a network through a node of it
-  votenode --network club.toml --http off --no-mine           a quiet node: no HTTP, no mining
-  votenode --network club.toml --finaliser-key ada.finaliser  a node that helps to decide what is final
-  votenode --data-dir /srv/votenode --external-address /ip4/203.0.113.5/tcp/7117";
+  votenode                              run a node of the trial network
+  votenode --network club.toml          run a node of your own network
+  votenode --bootstrap /dns/vote.example.org/tcp/7117    join through a node
+  votenode --network club.toml --http off --no-mine      no HTTP, no mining
+  votenode --network club.toml --finaliser-key ada.finaliser
+                                        help to decide what is final
+  votenode --data-dir /srv/votenode \\
+    --external-address /ip4/203.0.113.5/tcp/7117";
 
 const SETTINGS: &str = "\
 Every flag of a node is also a variable (--http-host: VOTENODE_HTTP_HOST, lists separated by commas) and a key of
@@ -58,7 +60,8 @@ Examples:
   votenode demo
   votenode demo --voters 5000 --nodes 7
   votenode demo --json | tail -1
-  votenode demo --keep                        leave the nodes' data, their logs and the exported chain
+  votenode demo --finalisers 4                with final results
+  votenode demo --keep                        leave data, logs and the chain
 
 Everything runs on loopback and ends with the demo. It ends with code 0 if all that it claims was seen.")]
     Demo(DemoArguments),
@@ -98,7 +101,7 @@ repeated.")]
 Examples:
   votenode audit election.votechain
   votenode audit ~/.local/share/votenode --json
-  votenode audit election.votechain --network club.toml      insist on this network
+  votenode audit election.votechain --network club.toml   insist on the network
 
 Ends with code 8 if anything is wrong. Works while a node runs on the directory.")]
     Audit(AuditArguments),
@@ -117,8 +120,8 @@ Examples:
     /// Disconnect a peer from the running node and keep it away
     #[command(after_help = "\
 Examples:
-  votenode ban 12D3KooWJ6y8tqWv7SbgGbV8iKrrQGH4Rl0Zk8mFJY5pXfB4o3Zd
-  votenode ban --lift 12D3KooWJ6y8tqWv7SbgGbV8iKrrQGH4Rl0Zk8mFJY5pXfB4o3Zd")]
+  votenode ban 12D3KooWErNq9W4tg5m7DkdEsuv2mPgYBpzNMRyAiFpMHE9qsoAS
+  votenode ban --lift 12D3KooWErNq9W4tg5m7DkdEsuv2mPgYBpzNMRyAiFpMHE9qsoAS")]
     Ban(BanArguments),
     /// Let the running node follow the chain with the most work although it saw an election close otherwise
     #[command(after_help = "\
@@ -148,11 +151,14 @@ pub enum NetworkCommand {
     /// Write the genesis file of a new network
     #[command(after_help = "\
 Examples:
-  votenode key new organiser --out ada.key                    on Ada's machine; prints organiserpub1…
-  votenode network new --name \"Rowing Club\" --organiser Ada=organiserpub1… --open-admission off --out club.toml
-  votenode network new --name Union --organiser Ada=organiserpub1… --finaliser Ada=finaliserpub1… \
-    --finaliser Ben=finaliserpub1… --finaliser Cleo=finaliserpub1… --finaliser Dora=finaliserpub1… --out union.toml
-  votenode network new --name Party --out party.toml          anybody may register and open elections
+  votenode key new organiser --out ada.key     prints organiserpub1…
+  votenode network new --name \"Rowing Club\" --organiser Ada=organiserpub1… \\
+    --open-admission off --out club.toml
+  votenode network new --name Union --organiser Ada=organiserpub1… \\
+    --finaliser Ada=finaliserpub1… --finaliser Ben=finaliserpub1… \\
+    --finaliser Cleo=finaliserpub1… --finaliser Dora=finaliserpub1… \\
+    --out union.toml
+  votenode network new --name Party --out party.toml     for everybody
 
 Hand the file to everybody who runs a node or votes: it holds no secret. Its id names the network.")]
     New(Box<NetworkNewArguments>),
@@ -268,9 +274,12 @@ fn parse_role(text: &str) -> Result<Role, String> {
     subcommand_negates_reqs = true,
     after_help = "\
 Examples:
-  votenode invite --count 120 --group members --network club.toml --organiser-key ada.key --out invitations
-  votenode invite --count 20 --group board --network club.toml --organiser-key ada.key --out board --submit
-  votenode invite revoke --network club.toml --organiser-key ada.key --codes invitations/codes.txt --out revoke.txt
+  votenode invite --count 120 --group members --network club.toml \\
+    --organiser-key ada.key --out invitations
+  votenode invite --count 20 --group board --network club.toml \\
+    --organiser-key ada.key --out board --submit
+  votenode invite revoke --network club.toml --organiser-key ada.key \\
+    --codes invitations/codes.txt --out revoke.txt
 
 Writes into the directory --out: codes.txt (secret), slips-….html (secret, to print and cut), transactions.txt
 (public; without --submit hand it in with `ballot submit transactions.txt`). Invitations work once that is in the
@@ -325,7 +334,8 @@ pub enum InviteCommand {
     /// Take back invitations that nobody used
     #[command(after_help = "\
 Example:
-  votenode invite revoke --network club.toml --organiser-key ada.key --codes invitations/codes.txt --out revoke.txt
+  votenode invite revoke --network club.toml --organiser-key ada.key \\
+    --codes invitations/codes.txt --out revoke.txt
 
 Copy the codes that were lost into a file of their own (mode 0600, one a line under the header of codes.txt) to take
 back only those.")]
@@ -417,11 +427,27 @@ mod tests {
                     command.get_name()
                 );
             }
+            // A terminal of 80 columns must not break what is to be copied.
+            let help = command.get_after_help().map(ToString::to_string);
+            for line in help.unwrap_or_default().lines() {
+                let example = line.trim_start().starts_with("votenode");
+                let columns = unicode_width::UnicodeWidthStr::width(line);
+                assert!(!example || columns <= 80, "{columns} columns: {line}");
+            }
             for sub in command.get_subcommands() {
                 walk(sub);
             }
         }
         walk(&Arguments::command());
+    }
+
+    #[test]
+    fn the_peer_of_the_examples_could_be_one() {
+        let command = Arguments::command();
+        let ban = command.find_subcommand("ban").unwrap();
+        let help = ban.get_after_help().unwrap().to_string();
+        let mut peers = help.split_whitespace().filter(|w| w.starts_with("12D3"));
+        assert!(peers.all(|peer| peer.parse::<votenode_p2p::PeerId>().is_ok()));
     }
 
     #[test]

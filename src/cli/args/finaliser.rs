@@ -10,7 +10,8 @@ pub enum FinaliserCommand {
     /// Write a proposal of who finalises from the next set on
     #[command(after_help = "\
 Example:
-  votenode finaliser propose --network club.toml --set 1 --finaliser Ada=finaliserpub1… --finaliser Ben=finaliserpub1… \\
+  votenode finaliser propose --network club.toml --set 1 \\
+    --finaliser Ada=finaliserpub1… --finaliser Ben=finaliserpub1… \\
     --finaliser Cleo=finaliserpub1… --finaliser Eve=finaliserpub1… --out change.txt
 
 Name everybody who is to finalise, those who stay too. The genesis holds set 0, so that the first change makes set 1.
@@ -35,8 +36,10 @@ The file holds no secret and no signature yet: send a copy to each present final
     /// Show who would come and go, and approve it as a present finaliser
     #[command(after_help = "\
 Examples:
-  votenode finaliser approve change.txt --network club.toml --finaliser-key ada.finaliser
-  votenode finaliser approve change.txt --network club.toml --finaliser-key ada.finaliser --chain ~/.local/share/votenode
+  votenode finaliser approve change.txt --network club.toml \\
+    --finaliser-key ada.finaliser
+  votenode finaliser approve change.txt --network club.toml \\
+    --finaliser-key ada.finaliser --chain ~/.local/share/votenode
 
 The approval is added to the file. It needs no network, and does not touch what the finaliser's node keeps beside the
 key. From set 2 on the genesis does not tell who finalises now: --chain names an exported chain or a data directory.")]
@@ -59,7 +62,8 @@ key. From set 2 on the genesis does not tell who finalises now: --chain names an
     /// Put approvals together and write the transaction that makes the change
     #[command(after_help = "\
 Example:
-  votenode finaliser finish ada.txt ben.txt cleo.txt --network club.toml --out transactions.txt
+  votenode finaliser finish ada.txt ben.txt cleo.txt --network club.toml \\
+    --out transactions.txt
   ballot --network club.toml submit transactions.txt
 
 Approvals of more than two thirds of the present voting power are wanted. The new set decides from the first checkpoint

@@ -193,7 +193,7 @@ pub struct Register {
 Examples:
   ballot elections
   ballot elections Lunch
-  ballot elections Lunch --save lunch.election    to vote without a network: `ballot cast --help`")]
+  ballot elections Lunch --save lunch.election    to vote without a network")]
 pub struct Elections {
     /// Show this one alone: its id, the beginning of its id, or its title.
     pub election: Option<String>,
@@ -230,14 +230,14 @@ pub struct Open {
 #[command(after_help = "\
 Examples:
   ballot cast \"Where do we meet?\" Library
-  ballot cast 3fa9c1 2                  the second option of the election whose id begins so
+  ballot cast 3fa9c1 2                  the second option; the id begins so
   ballot cast Board Ada Grace           several, where the method is approval
   ballot cast Lunch --blank
 
 Without a network:
-  ballot elections Lunch --save lunch.election                    where there is a network
+  ballot elections Lunch --save lunch.election     where there is a network
   ballot cast Lunch Pizza --election-file lunch.election --offline vote.txt
-  ballot submit vote.txt                                          anybody, with a network
+  ballot submit vote.txt                           anybody, with a network
 An election that this voter's ballot has seen before needs no file.")]
 pub struct Cast {
     /// The election: its id, the beginning of its id, or its title.
