@@ -79,10 +79,10 @@ impl Guard {
     }
 }
 
-/// The host of an authority, without its port.
+/// The host of an authority, without its port. What stands behind a colon and is no port belongs to the host.
 fn host_of(authority: &str) -> &str {
-    match authority.rfind(':') {
-        Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => authority,
     }
 }
@@ -147,6 +147,8 @@ mod tests {
             "[::1",
             "::1:80:x",
             "vote.example.evil",
+            "127.0.0.1:7118.evil",
+            "vote.example:80:80",
         ] {
             assert!(!admit(&guard, &Method::GET, foreign, None), "{foreign}");
         }

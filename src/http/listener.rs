@@ -17,6 +17,9 @@ const MAX_CONNECTIONS: usize = 256;
 /// How long a connection may go without a byte either way: longer than any request takes, shorter than a slow
 /// attacker's patience.
 const SILENCE: Duration = Duration::from_secs(60);
+/// How long a connection has for its first request: whoever opens many and says half a sentence over each must not keep
+/// everybody else out.
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
 /// Accepts while there is room.
 pub struct Limited {
@@ -44,7 +47,8 @@ impl axum::serve::Listener for Limited {
         let (stream, address) = axum::serve::Listener::accept(&mut self.listener).await;
         let connection = Connection {
             stream,
-            silence: Box::pin(sleep(SILENCE)),
+            silence: Box::pin(sleep(FIRST_REQUEST)),
+            answered: false,
             _permit: permit,
         };
         (connection, address)
@@ -59,11 +63,14 @@ impl axum::serve::Listener for Limited {
 pub struct Connection {
     stream: TcpStream,
     silence: Pin<Box<Sleep>>,
+    /// Whether the first request was answered.
+    answered: bool,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
-    /// Passes on what came of an attempt; progress starts the silence anew, and the end of patience ends it.
+    /// Passes on what came of an attempt; progress starts the silence anew once there was an answer, and the end of
+    /// patience ends it.
     fn watched<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -71,7 +78,9 @@ impl Connection {
     ) -> Poll<io::Result<T>> {
         match result {
             Poll::Ready(result) => {
-                self.silence.as_mut().reset(Instant::now() + SILENCE);
+                if self.answered {
+                    self.silence.as_mut().reset(Instant::now() + SILENCE);
+                }
                 Poll::Ready(result)
             }
             Poll::Pending => self
@@ -101,6 +110,7 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.answered |= result.is_ready();
         self.watched(context, result)
     }
 
