@@ -46,7 +46,11 @@ fn start_log(settings: &Settings) {
     let filter = match settings.log.parse::<tracing::level_filters::LevelFilter>() {
         Ok(level) => {
             let others = level.min(tracing::level_filters::LevelFilter::WARN);
-            format!("{others},votenode={level},votenode_p2p={level}")
+            let errors = level.min(tracing::level_filters::LevelFilter::ERROR);
+            // A node alone and a peer that went are normal, and these two warn of them.
+            format!(
+                "{others},libp2p_kad={errors},yamux={errors},votenode={level},votenode_p2p={level}"
+            )
         }
         Err(_) => settings.log.clone(),
     };
@@ -70,6 +74,9 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     };
     let dir = DataDir::open(&settings.data_dir)?;
     // Taken before anything else starts, so that a port in use leaves nothing half done.
+    votenode_p2p::probe(&settings.listen)
+        .await
+        .map_err(StartError::Network)?;
     let http = match settings.http {
         Some(address) => Some(http::Listener::bind(address)?),
         None => None,
@@ -390,6 +397,14 @@ impl From<StartError> for Failure {
             StartError::Open(error) => error.into(),
             StartError::Store(error) => error.into(),
             StartError::Conflict(_) => Self::new(Exit::Halted, error),
+            StartError::Network(votenode_p2p::Error::Listen { addr, source })
+                if source.kind() == io::ErrorKind::AddrNotAvailable =>
+            {
+                Self::new(
+                    Exit::Port,
+                    format!("cannot listen on {addr}: this machine has no such address"),
+                )
+            }
             StartError::Network(error @ votenode_p2p::Error::Listen { .. }) => Self::new(
                 Exit::Port,
                 format!(

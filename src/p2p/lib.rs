@@ -78,5 +78,6 @@ pub use gossip::message_id;
 pub use handle::Handle;
 pub use identity::{InvalidKeypair, Keypair};
 pub use libp2p::{Multiaddr, PeerId};
+pub use listen::probe;
 pub use queue::Events;
 pub use service::spawn;

@@ -20,8 +20,17 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Pause between attempts meanwhile.
 const DRAIN_PAUSE: Duration = Duration::from_millis(50);
 
+/// Fails if one of these addresses cannot be listened on, because somebody else has the port or the address is not this
+/// machine's: to find out before anything else is begun. [`spawn`](crate::spawn) asks the same.
+pub async fn probe(addrs: &[Multiaddr]) -> Result<(), Error> {
+    for addr in addrs {
+        probe_one(addr).await?;
+    }
+    Ok(())
+}
+
 /// Fails if somebody else has the port. Addresses without a fixed port pass.
-pub(crate) async fn probe(addr: &Multiaddr) -> Result<(), Error> {
+async fn probe_one(addr: &Multiaddr) -> Result<(), Error> {
     let Some(ip) = addr::ip(addr) else {
         return Ok(());
     };

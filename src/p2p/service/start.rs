@@ -34,9 +34,7 @@ const LISTEN_TIMEOUT: Duration = Duration::from_secs(2);
 /// is left running then. Everything later comes as an [`Event`], the end as [`Event::Stopped`].
 pub async fn spawn(keypair: Keypair, config: Config) -> Result<(Handle, Events), Error> {
     config.validate()?;
-    for addr in &config.listen {
-        listen::probe(addr).await?;
-    }
+    listen::probe(&config.listen).await?;
     let (events, consumer) = queue::channel(Capacity {
         gossip_len: config.gossip.queue_len,
         gossip_bytes: config.gossip.queue_bytes,
