@@ -69,8 +69,9 @@ fn slip(page: &mut String, heading: &Heading<'_>, code: &str) -> Result<(), Page
     let _ = writeln!(
         page,
         "<div><h2>{}</h2><p class=\"group\">Invitation to vote · {}</p><p class=\"code\">{chunks}</p>\
-         <p class=\"how\">On your computer, type<br><kbd>ballot register --invitation</kbd><br>\
-         and the code in one word. It works once.</p>\
+         <p class=\"how\">With the network's file, which the organisers give you, type<br>\
+         <kbd>ballot --network FILE register --invitation -</kbd><br>\
+         and then the code. It works once.</p>\
          <p class=\"network\">network {}</p></div></article>",
         escape(heading.network_name),
         escape(heading.group),
