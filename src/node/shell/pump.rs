@@ -241,7 +241,8 @@ impl Pump {
                         self.network.id().short()
                     );
                 } else {
-                    debug!(%peer, %agent, %missing, "a foreign program was let go");
+                    debug!(%peer, %missing, "a protocol is missing");
+                    info!(%peer, %agent, "a foreign program was let go: it is no node of this network");
                 }
             }
             Event::TurnedAway { peer } => {
