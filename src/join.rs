@@ -184,7 +184,12 @@ impl Search {
                 self.last = Some(format!("the peer {peer} ({agent:?}) is no votenode"));
             }
             Event::BootstrapFailed { addr, error, .. } => {
-                self.last = Some(format!("{addr}: {error}"));
+                let text = format!("{addr}: {error}");
+                // Each attempt's reason once: they come every few seconds.
+                if self.last.as_ref() != Some(&text) {
+                    tracing::warn!(%addr, %error, "no answer yet; trying again");
+                }
+                self.last = Some(text);
             }
             _ => {}
         }

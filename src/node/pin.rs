@@ -64,6 +64,9 @@ impl Node {
 
     /// The operator's word: most work is followed again.
     pub(super) fn release_pin(&mut self) {
+        if self.tree.pin().is_some() {
+            info!("released: the chain with the most work is followed again");
+        }
         self.tree.unpin();
         self.released_height = self.tree.tip_height();
         let height = self.released_height.to_be_bytes().to_vec();
@@ -71,6 +74,5 @@ impl Node {
         self.stage
             .notes
             .insert(RELEASED_NOTE.to_owned(), Some(height));
-        info!("released: the chain with the most work is followed again");
     }
 }

@@ -192,18 +192,22 @@ impl Service {
 pub(super) fn describe(error: &DialError) -> String {
     match error {
         DialError::Transport(errors) => {
-            let texts = errors.iter().map(|(addr, error)| {
-                let mut text = format!("{addr}: {error}");
-                let mut source = std::error::Error::source(error);
-                while let Some(cause) = source {
-                    let cause_text = cause.to_string();
-                    if !text.contains(&cause_text) {
-                        text = format!("{text}: {cause_text}");
-                    }
-                    source = cause.source();
+            // What the operating system says is at the bottom; what lies above only wraps it.
+            let cause = |error: &dyn std::error::Error| {
+                let mut cause = error.to_string();
+                let mut source = error.source();
+                while let Some(deeper) = source {
+                    cause = deeper.to_string();
+                    source = deeper.source();
                 }
-                text
-            });
+                cause.trim().replace('\n', " ")
+            };
+            if let [(_, error)] = errors.as_slice() {
+                return cause(error);
+            }
+            let texts = errors
+                .iter()
+                .map(|(addr, error)| format!("{addr}: {}", cause(error)));
             texts.collect::<Vec<_>>().join("; ")
         }
         DialError::Denied { cause } if cause.downcast_ref::<gate::Barred>().is_some() => {
