@@ -332,11 +332,15 @@ impl Pump {
 
     fn serve_sync(&mut self, peer: PeerId, id: RequestId, request: sync::Request) {
         let status = self.status.borrow().clone();
+        let (checkpoint, checkpoint_height) = match &status.finality {
+            Some(finality) => (finality.block, finality.height),
+            None => (self.network.genesis_block(), 0),
+        };
         let own = sync::Status {
             tip: status.tip.id,
             height: status.tip.height,
-            checkpoint: self.network.genesis_block(),
-            checkpoint_height: 0,
+            checkpoint,
+            checkpoint_height,
             pending: status.mempool.transactions.total(),
             clock_ms: self.clock.now().wall_ms,
         };
