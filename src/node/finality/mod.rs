@@ -4,13 +4,13 @@
 //! are gossiped, served by a peer, or decided by this node's own part in the consensus. Certificates are taken one after
 //! the other: the set of finalisers in force for one checkpoint is what the chain says as of the last.
 //!
-//! - [`votes`]: what was heard about a checkpoint
-//! - [`hearing`]: messages from gossip and from peers that are asked for what was missed
-//! - [`certificates`]: from certificate to checkpoint, and what happens when two conflict
-//! - [`duty`]: the part of a finaliser: proposals, verdicts on others', votes
-//! - [`retreat`]: leaving a chain that was followed too long before a certificate came
-//! - [`promise`]: what a finaliser's node knows of its own past beyond its store
-//! - [`board`]: what peers are given of the checkpoint under way
+//! - `votes`: what was heard about a checkpoint
+//! - `hearing`: messages from gossip and from peers that are asked for what was missed
+//! - `certificates`: from certificate to checkpoint, and what happens when two conflict
+//! - `duty`: the part of a finaliser: proposals, verdicts on others', votes
+//! - `retreat`: leaving a chain that was followed too long before a certificate came
+//! - `promise`: what a finaliser's node knows of its own past beyond its store
+//! - `board`: what peers are given of the checkpoint under way
 //!
 //! Nothing that this node signs leaves it before the log of the consensus and the guard's state are on disk.
 
