@@ -441,6 +441,14 @@ impl Node {
         }
         let finality = self.finality_status();
         warnings.extend(finality.iter().filter_map(|status| status.waiting.clone()));
+        if let Some(count) = finality.as_ref().map(|status| status.convictions)
+            && count > 0
+        {
+            warnings.push(format!(
+                "finalisers signed two things at one place (proofs in the chain: {count}); the status page and the \
+                 audit name them"
+            ));
+        }
         NodeStatus {
             version: env!("CARGO_PKG_VERSION"),
             network: self.network.id(),

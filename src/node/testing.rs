@@ -144,6 +144,7 @@ fn finality(network: &Network, store: &Store) -> Option<FinalityStatus> {
         total_power: 4,
         round: Some(2),
         own_key: Some(testing::finaliser(1).public_key()),
+        convictions: 1,
         waiting: None,
     })
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::duty::Silence;
 use crate::chain::block::BlockId;
+use crate::chain::state::View as _;
 use crate::crypto::PublicKey;
 use crate::node::Node;
 
@@ -29,6 +30,8 @@ pub struct FinalityStatus {
     pub round: Option<u64>,
     /// Key under which this node finalises.
     pub own_key: Option<PublicKey>,
+    /// Proofs on the chain that a finaliser signed two things at one place.
+    pub convictions: u64,
     /// Why the next checkpoint is not decided although there are blocks above the last; in words.
     pub waiting: Option<String>,
 }
@@ -78,6 +81,12 @@ impl Node {
             total_power: finality.set.total(),
             round: under_way.then_some(round),
             own_key: finality.duty.as_ref().map(|duty| *duty.key()),
+            convictions: self
+                .store
+                .snapshot()
+                .state()
+                .conviction_count()
+                .unwrap_or_default(),
             waiting: self.why_not_final(),
         })
     }

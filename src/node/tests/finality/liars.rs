@@ -212,6 +212,12 @@ fn a_liar_among_four_is_convicted_and_stops_nothing() {
         snapshot.state().convictions(0, 10).unwrap().len()
     };
     assert!((0..4).all(|host| convicted(&net, host) > 0));
+    let warnings = net.node(3).status().warnings;
+    assert!(
+        warnings
+            .iter()
+            .any(|warning| warning.contains("signed two things"))
+    );
     // Forged in another's name: whoever passes it on is scored down, and nothing comes of it.
     let mut forged = say(&network, 4, 2, 1_000, 0, &[1; 32]);
     forged.finaliser = key(1).public_key();
