@@ -3,22 +3,21 @@
 //! The schedule decides when a block is wanted; another miner's lease may delay it for a moment; then a template is
 //! filled from the mempool, a mining state announces it, and the miner thread looks for the nonce.
 
+mod states;
+
 use std::collections::BTreeMap;
 
 use tracing::{debug, info, warn};
-use votenode_p2p::{MessageId, PeerId, Verdict};
 
 use super::status::{CompetingChain, KindCounts, MinerStatus, MiningStatus};
 use super::{Effect, Node};
 use crate::chain::block::{BlockId, Header, Nonce};
 use crate::chain::rules::{self, Skip, TemplateLimits};
-use crate::chain::schedule::{self, Lease, LeasePolicy, Situation, Want};
+use crate::chain::schedule::{self, LeasePolicy, Situation, Want};
 use crate::chain::transaction::Transaction;
 use crate::chain::verify::Verified;
-use crate::crypto::{Context, PublicKey, Signature, SigningKey, signing_digest};
+use crate::crypto::{PublicKey, SigningKey};
 use crate::protocol::gossip::{MiningState, Phase};
-use crate::protocol::names::Topic;
-use crate::wire::{self, List};
 
 /// Miners whose states are kept for show. More than mine in any club; the oldest goes first.
 const MAX_MINERS: usize = 64;
@@ -359,147 +358,6 @@ impl Node {
         );
         self.counters.blocks_mined += 1;
         self.own_block(header, work.transactions);
-    }
-
-    /// Gossips that this miner waits with what is in the mempool, and looks again when more of it may be told.
-    fn announce_waiting(&mut self, parent: BlockId, height: u64, phase: Phase) {
-        let counts = self.mempool.counts();
-        self.announce(parent, height, phase, counts);
-        if let Some(said) = &self.mining.announced
-            && said.outdated_by(&counts)
-        {
-            let left_ms = (said.at_mono_ms + REPEAT_MS).saturating_sub(self.now.mono_ms);
-            let again_ms = self.now.wall_ms.saturating_add(left_ms.max(1));
-            let wake_at_ms = self.mining.wake_at_ms.unwrap_or(u64::MAX);
-            self.mining.wake_at_ms = Some(wake_at_ms.min(again_ms));
-        }
-    }
-
-    /// Gossips what this miner is at: once per change of parent or phase, and of the counts while it waits as
-    /// [`REPEAT_MS`] and [`REPEAT_PART`] allow. A template does not change while it is mined.
-    fn announce(&mut self, parent: BlockId, height: u64, phase: Phase, counts: KindCounts) {
-        let now_ms = self.now.mono_ms;
-        let silent = match &self.mining.announced {
-            None => phase == Phase::Stopped,
-            Some(said) if phase == Phase::Stopped && said.phase == Phase::Stopped => true,
-            Some(said) if (said.parent, said.phase) == (parent, phase) => {
-                !matches!(phase, Phase::Waiting | Phase::StandingBy)
-                    || !said.outdated_by(&counts)
-                    || now_ms < said.at_mono_ms + REPEAT_MS
-            }
-            Some(_) => false,
-        };
-        if silent {
-            return;
-        }
-        self.mining.announced = Some(Announced {
-            parent,
-            height,
-            phase,
-            counts,
-            at_mono_ms: now_ms,
-        });
-        let lease_ms = if phase == Phase::Mining {
-            self.network.block_time_ms / 2
-        } else {
-            0
-        };
-        let mut state = MiningState {
-            parent,
-            height,
-            phase: phase as u8,
-            counts: List::new(counts.0.to_vec()).expect("a count per kind"),
-            lease_ms,
-            hash_rate: self.mining.hash_rate,
-            sequence: self.mining.next_sequence(self.now.wall_ms),
-            miner: self.mining.miner,
-            signature: Signature::ZERO,
-        };
-        state.signature = self.mining.key.sign(
-            Context::SignMiningState,
-            self.network.id().as_bytes(),
-            &state.payload(),
-        );
-        self.out.push(Effect::Publish {
-            topic: Topic::Mining,
-            data: wire::encode(&state),
-        });
-    }
-
-    /// Another miner says what it is at.
-    pub(super) fn gossiped_mining_state(&mut self, id: MessageId, from: PeerId, data: &[u8]) {
-        let state: MiningState = match wire::decode(data) {
-            Ok(state) => state,
-            Err(error) => return self.reject_gossip(id, from, &error.to_string()),
-        };
-        if Phase::from_number(state.phase).is_none() {
-            return self.reject_gossip(id, from, "a mining state of an unknown phase");
-        }
-        let second = self.now.mono_ms / 1000;
-        if self.mining.budget.second != second {
-            self.mining.budget = Budget { second, used: 0 };
-        }
-        self.mining.budget.used += 1;
-        let tip = self.store.snapshot().tip();
-        let stale = state.height + 2 < tip.height || state.height > tip.height + 1_000;
-        let old = self
-            .mining
-            .others
-            .get(&state.miner)
-            .is_some_and(|heard| heard.state.sequence >= state.sequence);
-        if stale || old || self.mining.budget.used > MAX_STATES_PER_SECOND {
-            return self.report(id, from, Verdict::Ignore);
-        }
-        let digest = signing_digest(
-            Context::SignMiningState,
-            self.network.id().as_bytes(),
-            &state.payload(),
-        );
-        if state.miner.check_strict().is_err() || !state.miner.verify(&digest, &state.signature) {
-            return self.reject_gossip(id, from, "a mining state with a wrong signature");
-        }
-        self.report(id, from, Verdict::Accept);
-        if state.phase == Phase::Mining as u8 {
-            let next_boundary_ms = self.next_boundary(tip.timestamp_ms);
-            self.mining.leases.offer(
-                &Lease {
-                    miner: state.miner,
-                    parent: state.parent,
-                    height: state.height,
-                    lease_ms: state.lease_ms,
-                },
-                (tip.id, tip.height),
-                self.now.wall_ms,
-                next_boundary_ms,
-            );
-        }
-        if self.mining.others.len() >= MAX_MINERS && !self.mining.others.contains_key(&state.miner)
-        {
-            let oldest = self
-                .mining
-                .others
-                .iter()
-                .min_by_key(|(_, heard)| heard.received_mono_ms)
-                .map(|(miner, _)| *miner);
-            if let Some(oldest) = oldest {
-                self.mining.others.remove(&oldest);
-            }
-        }
-        self.mining.others.insert(
-            state.miner,
-            Heard {
-                state,
-                received_mono_ms: self.now.mono_ms,
-                received_at_ms: self.now.wall_ms,
-            },
-        );
-    }
-
-    fn forget_miners(&mut self) {
-        let now_ms = self.now.mono_ms;
-        self.mining
-            .others
-            .retain(|_, heard| heard.received_mono_ms + FORGET_MINER_MS > now_ms);
     }
 
     /// Blocks on top of the last one that held a transaction or was the first after a boundary.
