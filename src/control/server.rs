@@ -171,6 +171,10 @@ async fn answer(node: &NodeHandle, request: Request) -> Reply {
             Ok(peers) => to_reply(&peers.iter().map(PeerView::from).collect::<Vec<_>>()),
             Err(error) => refused(error),
         },
+        Request::Ban { peer } if peer == node.status().peer_id => Reply::error(
+            "bad_request",
+            "this is the node's own peer id: a node cannot ban itself",
+        ),
         Request::Ban { peer } => match peer.parse() {
             Ok(peer) => changed(node.ban(peer).await),
             Err(_) => not_a_peer(&peer),

@@ -150,6 +150,9 @@ async fn garbage_is_refused_and_the_connection_goes_on() {
         Request::Ban {
             peer: "nobody".into(),
         },
+        Request::Ban {
+            peer: "12D3KooWtest".into(),
+        },
         Request::Submit {
             transactions: Vec::new(),
         },
