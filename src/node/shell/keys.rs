@@ -18,6 +18,13 @@ pub enum KeyFileError {
         #[source]
         error: SecretFileError,
     },
+    /// Not the form of a key file.
+    #[error("{error}; move the file away and a new one is made at the next start")]
+    Damaged {
+        /// What is wrong.
+        #[source]
+        error: SecretFileError,
+    },
     /// Not a key of the kind that belongs there.
     #[error(
         "the key file {} does not hold the key that belongs there; move it away and a new one is made at the next start",
@@ -37,7 +44,10 @@ fn read_or_make(
     path: &Path,
     make: impl FnOnce() -> Result<String, KeyFileError>,
 ) -> Result<zeroize::Zeroizing<String>, KeyFileError> {
-    let failed = |error| KeyFileError::File { error };
+    let failed = |error| match error {
+        SecretFileError::Format { .. } => KeyFileError::Damaged { error },
+        error => KeyFileError::File { error },
+    };
     if !path.exists() {
         let text = zeroize::Zeroizing::new(make()?);
         secret_file::write(path, &text, Protection::ModeOnly, Existing::Keep).map_err(failed)?;
