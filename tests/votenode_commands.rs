@@ -153,6 +153,51 @@ fn garbage_on_the_command_line_and_around_it_is_named() {
 }
 
 #[test]
+fn secrets_in_the_wrong_place_are_not_repeated_and_files_in_the_way_not_overwritten() {
+    let home = Home::new();
+    home.succeeds("key new organiser --out ada.key");
+    let text = fs::read_to_string(home.path("ada.key")).unwrap();
+    let secret = text
+        .split_whitespace()
+        .find(|word| word.contains("secret1"));
+    let secret = secret.unwrap();
+    for line in [
+        format!("network new --name x --out x.toml --organiser Ada={secret}"),
+        format!("network new --name x --out x.toml --organiser {secret}"),
+        format!("network new --name x --out x.toml {secret}"),
+        format!("audit {secret} --network {secret}"),
+    ] {
+        let output = home.run(&line);
+        assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains(secret), "{said}");
+        assert!(said.contains("organisersecret1…"), "{said}");
+    }
+
+    home.succeeds("network new --name x --out x.toml");
+    for line in [
+        "network new --name x --out x.toml",
+        "key new organiser --out ada.key",
+    ] {
+        let said = home.fails(2, line);
+        assert!(said.contains("exists already"), "{said}");
+    }
+
+    fs::create_dir(home.path("node")).unwrap();
+    fs::copy(home.path("x.toml"), home.path("node/node.key")).unwrap();
+    let chmod = Command::new("chmod")
+        .arg("600")
+        .arg(home.path("node/node.key"))
+        .status();
+    assert!(chmod.unwrap().success());
+    let said = home.fails(
+        1,
+        "--data-dir node --no-mdns --http off --listen /ip4/127.0.0.1/tcp/0",
+    );
+    assert!(said.contains("move the file away"), "{said}");
+}
+
+#[test]
 fn help_and_version_are_results() {
     let home = Home::new();
     let help = home.succeeds("--help");
@@ -170,7 +215,11 @@ fn a_running_node_is_asked_exported_and_ended_and_its_directory_guarded() {
     assert!(home.succeeds("peers --data-dir node").contains("No peers"));
     let said = home.fails(2, "ban nobody --data-dir node");
     assert!(said.contains("not a peer id"), "{said}");
-    let peer = status["peer_id"].as_str().unwrap();
+    let own = status["peer_id"].as_str().unwrap();
+    let said = home.fails(2, &format!("ban {own} --data-dir node"));
+    assert!(said.contains("itself"), "{said}");
+    // The one that the help bans, which nobody has.
+    let peer = "12D3KooW9yc7EUhFPZALESAwxkwyGUScib6XdaTDDi59dMAJEPdd";
     assert_eq!(
         home.json(&format!("ban {peer} --json --data-dir node"))["changed"],
         true
@@ -353,7 +402,7 @@ fn a_network_with_invitations_is_made_and_the_batch_reaches_the_node() {
     assert_eq!(shown["network"], made["network"]);
     assert_eq!(shown["organisers"][0]["key"], public);
     assert!(
-        home.fails(1, "network new --name Club --out club.toml")
+        home.fails(2, "network new --name Club --out club.toml")
             .contains("club.toml")
     );
 

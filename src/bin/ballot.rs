@@ -14,7 +14,14 @@ fn main() -> ExitCode {
     let cli = match cli {
         Ok(cli) => cli,
         // Help and version go to standard output and end with 0, mistakes to standard error and end with 2.
-        Err(error) => error.exit(),
+        Err(error) => {
+            let text = error.to_string();
+            if let std::borrow::Cow::Owned(text) = votenode::crypto::code::redact(&text) {
+                eprint!("{text}");
+                return ExitCode::from(Exit::Usage.code());
+            }
+            error.exit()
+        }
     };
     let filter =
         EnvFilter::try_from_env("VOTENODE_LOG").unwrap_or_else(|_| EnvFilter::new("error"));

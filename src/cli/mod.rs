@@ -14,6 +14,7 @@ mod network;
 mod node;
 mod output;
 
+use std::borrow::Cow;
 use std::io::Write as _;
 
 use args::{Arguments, Command};
@@ -21,6 +22,7 @@ use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
 
 use crate::config::{ConfigError, Directories, FileError, Layer, Settings};
+use crate::crypto::code::redact;
 use crate::datadir::DataPaths;
 use crate::demo::{self, DemoError, Problem};
 pub use exit::{Exit, Failure};
@@ -47,7 +49,8 @@ pub fn main() -> Exit {
         Ok(()) => Exit::Done,
         Err(failure) => {
             // stderr may be closed; the exit code says it too.
-            let _ = writeln!(std::io::stderr(), "votenode: {failure}");
+            let text = failure.to_string();
+            let _ = writeln!(std::io::stderr(), "votenode: {}", redact(&text));
             failure.exit
         }
     }
@@ -55,7 +58,11 @@ pub fn main() -> Exit {
 
 /// Help and versions are results, everything else is a mistake. One in a variable would otherwise be blamed on a flag.
 fn unparsed(error: &clap::Error) -> Exit {
-    let _ = error.print();
+    let text = error.to_string();
+    let _ = match redact(&text) {
+        Cow::Borrowed(_) => error.print(),
+        Cow::Owned(text) => write!(std::io::stderr(), "{text}"),
+    };
     if !error.use_stderr() {
         return Exit::Done;
     }

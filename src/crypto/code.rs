@@ -4,6 +4,8 @@
 //! exactly 32 bytes, lower case or upper case throughout, no spare bits; white space around it is ignored. Four
 //! mistyped characters are always noticed. No error repeats the secret.
 
+use std::borrow::Cow;
+
 use bech32::primitives::decode::{CheckedHrpstring, UncheckedHrpstring};
 use bech32::{Bech32m, ByteIterExt as _, Fe32IterExt as _, Hrp};
 use zeroize::Zeroizing;
@@ -181,6 +183,51 @@ pub fn decode_as(wanted: Kind, text: &str) -> Result<Zeroizing<[u8; 32]>, CodeEr
     match decode(text)? {
         (got, bytes) if got == wanted => Ok(bytes),
         (got, _) => Err(CodeError::WrongKind { got, wanted }),
+    }
+}
+
+/// The text with every secret code in it cut off after its prefix: what was typed in the wrong place is repeated in
+/// messages, and messages are kept.
+pub fn redact(text: &str) -> Cow<'_, str> {
+    /// Shorter words are no secret: a code has its prefix and some sixty characters more.
+    const SHORTEST: usize = 32;
+    let secret = |word: &str| {
+        Kind::ALL
+            .into_iter()
+            .filter(|kind| !matches!(kind, Kind::Public(_)))
+            .map(|kind| kind.prefix().len() + 1)
+            .find(|len| {
+                word.len() >= SHORTEST
+                    && word.is_char_boundary(*len)
+                    && word[..*len].strip_suffix('1').is_some_and(|prefix| {
+                        Kind::from_prefix(&prefix.to_ascii_lowercase())
+                            .is_some_and(|kind| kind.prefix().len() + 1 == *len)
+                    })
+            })
+    };
+    let mut redacted = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_alphanumeric()) {
+        let word = &rest[start..];
+        let end = word
+            .find(|c: char| !c.is_ascii_alphanumeric())
+            .unwrap_or(word.len());
+        let word = &word[..end];
+        redacted.push_str(&rest[..start]);
+        match secret(word) {
+            Some(len) => {
+                redacted.push_str(&word[..len]);
+                redacted.push('…');
+            }
+            None => redacted.push_str(word),
+        }
+        rest = &rest[start + end..];
+    }
+    redacted.push_str(rest);
+    if redacted == text {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(redacted)
     }
 }
 

@@ -24,6 +24,7 @@ use crate::client::command::context::Context;
 use crate::client::command::failure::Failure;
 use crate::client::command::output::Outcome;
 use crate::client::exit::Exit;
+use crate::crypto::code::redact;
 
 /// How long a command that is interrupted may take to end in order.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -95,8 +96,10 @@ fn print(as_json: bool, notes: Vec<String>, result: Result<Outcome, Failure>) ->
     let (exit, text, mut json) = match result {
         Ok(outcome) => (outcome.exit, Some(outcome.text), outcome.json),
         Err(failure) => {
-            eprintln!("ballot: {failure}");
-            let error = json!({ "message": failure.message });
+            // Something secret may have been typed in the wrong place.
+            let message = redact(&failure.message);
+            eprintln!("ballot: {message}");
+            let error = json!({ "message": message });
             let json = Map::from_iter([("error".to_owned(), error)]);
             (failure.exit, None, json)
         }

@@ -186,3 +186,35 @@ proptest! {
         let _ = decode(&text);
     }
 }
+
+#[test]
+fn secret_codes_are_cut_out_of_messages_and_public_ones_are_not() {
+    let key = RoleKey::generate(Role::Organiser).unwrap();
+    let invitation = Invitation::generate().unwrap();
+    let (secret, code) = (key.to_text(), invitation.to_text());
+    let text = format!(
+        "--organiser 'Ada={}:invite', {}; {} voter1 – invite1…",
+        secret.as_str(),
+        code.to_uppercase(),
+        key.public()
+    );
+    let shown = redact(&text);
+    let wanted = format!(
+        "--organiser 'Ada=organisersecret1…:invite', INVITE1…; {} voter1 – invite1…",
+        key.public()
+    );
+    assert_eq!(shown, wanted);
+    assert!(matches!(redact(&wanted), Cow::Borrowed(_)));
+}
+
+#[test]
+fn an_invitation_is_read_as_slips_show_it() {
+    let code = Invitation::generate().unwrap().to_text();
+    let grouped: Vec<String> = code
+        .as_bytes()
+        .chunks(5)
+        .map(|chunk| String::from_utf8_lossy(chunk).into_owned())
+        .collect();
+    let read: Invitation = grouped.join(" ").parse().unwrap();
+    assert_eq!(*read.to_text(), *code);
+}
