@@ -12,7 +12,9 @@ use super::hearing::Pull;
 use super::votes::Votes;
 use super::{Coming, MAX_AHEAD};
 use crate::chain::block::BlockId;
-use crate::chain::checkpoint::{CommitCertificate, FinaliserSet, signers_of_both};
+use crate::chain::checkpoint::{
+    CertificateError, CommitCertificate, FinaliserSet, signers_of_both,
+};
 use crate::chain::genesis::Finaliser;
 use crate::chain::state::View;
 use crate::node::peers::Asked;
@@ -138,6 +140,10 @@ impl Node {
         };
         match set.check(&self.network.id(), &certificate) {
             Ok(()) => self.stop_for(&set, ours, certificate),
+            // The sets may have parted too: the first that differs tells.
+            Err(CertificateError::OtherSet { .. }) if ours.checkpoint > 1 => {
+                self.ask_certificates_from(peer, 1);
+            }
             Err(why) => self.penalize(peer, FORGED_POINTS, &why.to_string()),
         }
     }
@@ -340,8 +346,10 @@ impl Node {
         let next = self.finality.next();
         let from = (next..next + MAX_AHEAD as u64)
             .find(|number| !self.finality.coming.contains_key(number));
+        // The last that is here comes along, so that a peer whose checkpoints part from ours before is noticed.
         if let Some(from) = from {
-            self.ask_certificates_from(peer, from);
+            let overlap = u64::from(from == next && next > 1);
+            self.ask_certificates_from(peer, from - overlap);
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use tracing::{error, info, warn};
 
-use super::promise::Promise;
+use super::promise::{Promise, Promised};
 use crate::chain::block::BlockId;
 use crate::chain::checkpoint::SignedFinalityMessage;
 use crate::chain::genesis::NetworkId;
@@ -21,9 +21,11 @@ use crate::store::{Snapshot, StoreError};
 use crate::wire;
 
 /// Name of the note that keeps the guard's state.
-const GUARD_NOTE: &str = "finality-guard";
+pub(super) const GUARD_NOTE: &str = "finality-guard";
 /// Name of the note that keeps the highest checkpoint for which something may be signed.
 const INTENT_NOTE: &str = "finality-intent";
+/// Name of the note that counts the starts of this finaliser.
+const STARTS_NOTE: &str = "finality-starts";
 /// Time between two attempts to write the number beside the key, in milliseconds.
 const PROMISE_RETRY_MS: u64 = 2_000;
 /// Proposals under judgement: one a round is honest.
@@ -44,7 +46,7 @@ pub(super) enum Silence {
     NotInSet,
     /// Something was signed up to this checkpoint of which this node's store knows nothing.
     Restored { through: u64 },
-    /// Nothing is known of this key's past: peers are asked first.
+    /// Peers are asked first what this key signed before the start.
     Unknown,
     /// Another node signs with the same key.
     Twin,
@@ -57,10 +59,12 @@ pub(super) struct Duty {
     key: PublicKey,
     engine: Engine,
     promise: Box<dyn Promise>,
-    /// The number beside the key.
-    promised: Option<u64>,
-    /// The number in the store.
+    /// What stands beside the key.
+    promised: Option<Promised>,
+    /// The highest checkpoint that the store knows of as one for which something may be signed.
     intended: u64,
+    /// Number of this start, one more than store and key know of.
+    starts: u64,
     retry_ms: u64,
     /// Nothing is signed up to this checkpoint.
     forbidden_through: u64,
@@ -68,7 +72,7 @@ pub(super) struct Duty {
     foreign_since: Option<u64>,
     /// Another node uses the key: nothing is signed any more.
     twin: bool,
-    /// Whether this node's past is known, or a peer was asked for it.
+    /// Whether a peer told what it holds since the start.
     armed: bool,
     /// The log of the consensus as of the start.
     log: Vec<LogEntry>,
@@ -90,18 +94,19 @@ impl Duty {
             Some(bytes) => Some(wire::decode(&bytes).map_err(|_| corrupt(GUARD_NOTE))?),
             None => None,
         };
-        let intended = read_intent(snapshot)?;
+        let intended = read_number(snapshot, INTENT_NOTE)?;
         let Finaliser { key, mut promise } = finaliser;
+        let starts = read_number(snapshot, STARTS_NOTE)?;
         let promised = promise
             .read()
             .map_err(|error| StoreError::Corrupt(format!("the finaliser's state: {error}")))?;
-        let mut forbidden_through = 0;
+        let mut forbidden_through = guard.as_ref().map_or(0, |state| state.forbidden_through);
         if let Some(promised) = promised
-            && promised > intended
+            && (promised.checkpoint > intended || promised.starts > starts)
         {
-            forbidden_through = promised;
+            forbidden_through = forbidden_through.max(promised.checkpoint);
             warn!(
-                checkpoint = promised,
+                checkpoint = promised.checkpoint,
                 "this store is older than what this finaliser has signed: it was restored from a backup. Nothing is \
                  signed up to that checkpoint"
             );
@@ -122,7 +127,8 @@ impl Duty {
             forbidden_through,
             foreign_since: None,
             twin: false,
-            armed: promised.is_some(),
+            starts: starts.max(promised.map_or(0, |promised| promised.starts)) + 1,
+            armed: false,
             log,
             wanted: None,
             judging: BTreeSet::new(),
@@ -169,11 +175,12 @@ impl Duty {
     }
 
     /// Somebody passes on a message. If this finaliser's key signed it and this node did not, its key is elsewhere too or
-    /// its data is old.
-    pub(super) fn is_told_of(&mut self, message: &SignedFinalityMessage) {
+    /// its data is old. What the guard has to remember of that is to be kept.
+    pub(super) fn is_told_of(&mut self, message: &SignedFinalityMessage) -> Option<GuardState> {
         if message.finaliser != self.key || self.engine.is_own(&message.message) {
-            return;
+            return None;
         }
+        let mut state = None;
         let checkpoint = message.message.height;
         if self.forbidden_through < checkpoint {
             self.forbidden_through = checkpoint;
@@ -183,6 +190,7 @@ impl Duty {
                  node's data was restored from a backup. Nothing is signed up to that checkpoint"
             );
             self.rest();
+            state = Some(self.engine.forbid_through(checkpoint));
         }
         // What was signed before a backup is of one checkpoint, or of the next too. What comes later is signed now.
         let since = *self.foreign_since.get_or_insert(checkpoint);
@@ -193,16 +201,17 @@ impl Duty {
                  start the other anew"
             );
         }
+        state
     }
 }
 
-fn read_intent(snapshot: &Snapshot) -> Result<u64, StoreError> {
-    let Some(bytes) = snapshot.note(INTENT_NOTE)? else {
+fn read_number(snapshot: &Snapshot, note: &str) -> Result<u64, StoreError> {
+    let Some(bytes) = snapshot.note(note)? else {
         return Ok(0);
     };
     <[u8; 8]>::try_from(bytes.as_slice())
         .map(u64::from_be_bytes)
-        .map_err(|_| StoreError::Corrupt(format!("the note {INTENT_NOTE} is damaged")))
+        .map_err(|_| StoreError::Corrupt(format!("the note {note} is damaged")))
 }
 
 impl Node {
@@ -245,30 +254,40 @@ impl Node {
             return;
         }
         // First in the store, then beside the key, then the first signature.
-        if duty.intended < next {
-            match read_intent(&self.store.snapshot()) {
-                Ok(intended) => duty.intended = intended,
-                Err(failure) => return self.store_failed(&failure.to_string()),
+        let promise = Promised {
+            checkpoint: next,
+            starts: duty.starts,
+        };
+        let snapshot = self.store.snapshot();
+        let kept = read_number(&snapshot, INTENT_NOTE)
+            .and_then(|intended| Ok((intended, read_number(&snapshot, STARTS_NOTE)?)));
+        match kept {
+            Ok((intended, starts)) if intended >= next && starts == duty.starts => {
+                duty.intended = intended;
             }
+            Ok(_) => {
+                let number = |number: u64| Some(number.to_be_bytes().to_vec());
+                self.stage.notes.extend([
+                    (INTENT_NOTE.to_owned(), number(next)),
+                    (STARTS_NOTE.to_owned(), number(duty.starts)),
+                ]);
+                self.finality.again = true;
+                return;
+            }
+            Err(failure) => return self.store_failed(&failure.to_string()),
         }
-        if duty.intended < next {
-            let note = (INTENT_NOTE.to_owned(), Some(next.to_be_bytes().to_vec()));
-            self.stage.notes.extend([note]);
-            self.finality.again = true;
-            return;
-        }
-        if duty.promised.is_none_or(|promised| promised < next) {
+        if duty.promised != Some(promise) {
             if self.now.mono_ms < duty.retry_ms {
                 duty.silence = Some(Silence::PromiseFailed);
                 return;
             }
-            if let Err(failure) = duty.promise.write(next) {
+            if let Err(failure) = duty.promise.write(promise) {
                 warn!(%failure, "the finaliser's state beside its key cannot be written; nothing is signed until it can");
                 duty.retry_ms = self.now.mono_ms + PROMISE_RETRY_MS;
                 duty.silence = Some(Silence::PromiseFailed);
                 return;
             }
-            duty.promised = Some(next);
+            duty.promised = Some(promise);
         }
         let log: Vec<LogEntry> = std::mem::take(&mut duty.log)
             .into_iter()

@@ -3,13 +3,17 @@
 //! Form first, then who says it, then the signature. What is wrong in every state is rejected; what is about another
 //! checkpoint than the next two, or more than one finaliser needs to say, is ignored.
 
+use std::collections::BTreeMap;
+
 use tracing::{debug, warn};
 use votenode_p2p::{MessageId, PeerId, Verdict};
 
+use super::duty::GUARD_NOTE;
 use super::votes::{Heard, Votes};
 use crate::chain::checkpoint::SignedFinalityMessage;
 use crate::chain::sign::convict;
 use crate::chain::transaction::{Equivocation, FinalityMessage};
+use crate::crypto::PublicKey;
 use crate::finality::is_acceptable;
 use crate::node::Node;
 use crate::node::peers::Asked;
@@ -24,7 +28,10 @@ const PULL_MS: u64 = 250;
 const PULL_MS_MAX: u64 = 4_000;
 /// Signatures checked a second. Three messages a round of each finaliser are a few dozen; a second's worth of these
 /// costs a core less than a tenth of it.
-const MAX_CHECKS_PER_SECOND: u32 = 1_500;
+const MAX_CHECKS_PER_SECOND: u32 = 6_000;
+/// Messages of one finaliser taken a second, so that one who talks without end takes nobody else's turn. Honest ones say
+/// three a round.
+const MAX_TAKEN_PER_SECOND: u32 = 64;
 /// Score points for a reply with messages that no correct peer passes on.
 const LIE_POINTS: u32 = 20;
 
@@ -54,21 +61,34 @@ impl Pull {
     }
 }
 
-/// Signatures checked in this second.
+/// Signatures checked in this second, and messages taken of each finaliser.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     second: u64,
     used: u32,
+    taken: BTreeMap<PublicKey, u32>,
 }
 
 impl Budget {
-    fn allows(&mut self, now_ms: u64) -> bool {
+    /// Whether another message under this key may be checked. What is forged under it does not count against it.
+    fn allows(&mut self, finaliser: &PublicKey, now_ms: u64) -> bool {
         let second = now_ms / 1_000;
         if self.second != second {
-            *self = Self { second, used: 0 };
+            *self = Self {
+                second,
+                ..Self::default()
+            };
+        }
+        if self.taken.get(finaliser).copied().unwrap_or(0) >= MAX_TAKEN_PER_SECOND {
+            return false;
         }
         self.used += 1;
         self.used <= MAX_CHECKS_PER_SECOND
+    }
+
+    /// A message of this finaliser was taken.
+    fn spend(&mut self, finaliser: PublicKey) {
+        *self.taken.entry(finaliser).or_default() += 1;
     }
 }
 
@@ -152,14 +172,25 @@ impl Node {
         } else {
             &self.finality.early
         };
-        if votes.knows(&message) || !self.finality.budget.allows(self.now.mono_ms) {
+        if votes.knows(&message) || votes.is_contradicted(&message) {
+            return Opinion::Ignored;
+        }
+        if !self
+            .finality
+            .budget
+            .allows(&message.finaliser, self.now.mono_ms)
+        {
             return Opinion::Ignored;
         }
         if !message.is_signed(&self.network.id()) {
             return Opinion::Wrong("a message of the consensus with a wrong signature");
         }
-        if let Some(duty) = &mut self.finality.duty {
-            duty.is_told_of(&message);
+        self.finality.budget.spend(message.finaliser);
+        if let Some(duty) = &mut self.finality.duty
+            && let Some(state) = duty.is_told_of(&message)
+        {
+            let note = (GUARD_NOTE.to_owned(), Some(wire::encode(&state)));
+            self.stage.notes.extend([note]);
         }
         if self.heard(message) {
             Opinion::New
@@ -179,6 +210,10 @@ impl Node {
             Heard::New => {}
             Heard::Conflict(proof) => {
                 self.convict(*proof);
+                // Others may have heard this version first, and rest a lock on it: the consensus counts both.
+                if message.message.height == next {
+                    self.tell_engine(&message);
+                }
                 return true;
             }
             Heard::Known | Heard::Ignored => return false,

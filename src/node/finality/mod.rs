@@ -31,7 +31,7 @@ use votenode_p2p::PeerId;
 pub use board::Board;
 pub use certificates::{Conflict, Final};
 pub use duty::Finaliser;
-pub use promise::{MemoryPromise, Promise};
+pub use promise::{MemoryPromise, Promise, Promised};
 pub use view::{FinaliserView, FinalityStatus};
 
 use super::{Effect, Node};
@@ -83,8 +83,8 @@ pub(super) struct Finality {
     candidate: bool,
     /// The chain that was followed has to be left, down to the last checkpoint.
     retreat: bool,
-    /// The highest checkpoint for which that was done.
-    retreated: u64,
+    /// When that was done last (monotonic).
+    retreated_ms: Option<u64>,
     /// Something became possible with the last commit; the next batch is wanted at once.
     again: bool,
     /// Two certificates that no chain contains both: this node does nothing any more.
@@ -132,7 +132,7 @@ impl Finality {
             took_ms: None,
             candidate: false,
             retreat: false,
-            retreated: 0,
+            retreated_ms: None,
             again: snapshot.network().finalises(),
             conflict: None,
         })

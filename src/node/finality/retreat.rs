@@ -13,6 +13,8 @@ use crate::node::{Effect, Node};
 use crate::store::{Commit, StoreError, Switch};
 use crate::wire;
 
+/// Least time between two retreats, in milliseconds.
+const RETREAT_PAUSE_MS: u64 = 60_000;
 /// Blocks forgotten in one commit.
 const FORGET_AT_ONCE: usize = 1_024;
 
@@ -25,10 +27,11 @@ impl Node {
             .coming
             .get(&number)
             .is_some_and(|coming| coming.checked);
-        // Once for each certificate: anybody can send headers.
-        if waits && self.tree.root_height() > finality.last_height() && finality.retreated < number
-        {
-            finality.retreated = number;
+        // Anybody can send headers: not again and again.
+        let rested = finality
+            .retreated_ms
+            .is_none_or(|at_ms| at_ms + RETREAT_PAUSE_MS <= self.now.mono_ms);
+        if waits && self.tree.root_height() > finality.last_height() && rested {
             finality.retreat = true;
             finality.again = true;
         }
@@ -36,7 +39,7 @@ impl Node {
 
     /// Goes back to the last checkpoint, if it has to be. What the blocks held waits again, as far as there is room.
     pub(super) fn retreat(&mut self) -> Result<(), StoreError> {
-        if !std::mem::take(&mut self.finality.retreat) {
+        if !self.finality.retreat || self.write_failure.is_some() {
             return Ok(());
         }
         let height = self.finality.last_height();
@@ -73,13 +76,15 @@ impl Node {
             }),
             ..Commit::default()
         })?;
+        self.finality.retreat = false;
+        self.finality.retreated_ms = Some(self.now.mono_ms);
+        self.tree = load_tree(&self.store, self.finality.last(), self.tree.limits())?;
         for blocks in left.chunks(FORGET_AT_ONCE) {
             self.store.commit(Commit {
                 forget: blocks.to_vec(),
                 ..Commit::default()
             })?;
         }
-        self.tree = load_tree(&self.store, self.finality.last(), self.tree.limits())?;
         self.bodies.clear();
         self.own_blocks.clear();
         self.future.clear();

@@ -2,7 +2,7 @@
 //!
 //! Messages in here are well-formed, by members of the set, and their signatures were checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::chain::block::BlockId;
 use crate::chain::checkpoint::{CommitCertificate, FinaliserSet, SignedFinalityMessage};
@@ -13,6 +13,9 @@ use crate::wire::{self, List};
 
 /// Messages kept of one finaliser: ten rounds and some. Honest ones are in the same round or the next.
 const MAX_PER_FINALISER: usize = 32;
+
+/// Contradictions that are remembered, of all finalisers.
+const MAX_CONTRADICTED: usize = 1_024;
 
 /// What a message is to what was heard before.
 #[derive(Debug, PartialEq)]
@@ -35,6 +38,8 @@ type Place = (u64, u8);
 pub(super) struct Votes {
     checkpoint: u64,
     said: BTreeMap<PublicKey, BTreeMap<Place, SignedFinalityMessage>>,
+    /// Where a finaliser contradicted itself: further versions say nothing new.
+    contradicted: BTreeSet<(PublicKey, Place)>,
 }
 
 impl Votes {
@@ -42,6 +47,7 @@ impl Votes {
         Self {
             checkpoint,
             said: BTreeMap::new(),
+            contradicted: BTreeSet::new(),
         }
     }
 
@@ -58,6 +64,12 @@ impl Votes {
         self.at(message).is_some_and(|known| known == message)
     }
 
+    /// Whether nothing that this finaliser says at this place is of use any more: it was caught there.
+    pub(super) fn is_contradicted(&self, message: &SignedFinalityMessage) -> bool {
+        let place = (message.message.round, message.message.kind);
+        self.contradicted.contains(&(message.finaliser, place))
+    }
+
     fn at(&self, message: &SignedFinalityMessage) -> Option<&SignedFinalityMessage> {
         let place = (message.message.round, message.message.kind);
         self.said.get(&message.finaliser)?.get(&place)
@@ -68,8 +80,14 @@ impl Votes {
         if let Some(known) = self.at(&message) {
             return if known.message == message.message {
                 Heard::Known
+            } else if self.is_contradicted(&message) || self.contradicted.len() >= MAX_CONTRADICTED
+            {
+                Heard::Ignored
             } else {
-                Heard::Conflict(Box::new(equivocation(known.clone(), message)))
+                let known = known.clone();
+                let place = (message.message.round, message.message.kind);
+                self.contradicted.insert((message.finaliser, place));
+                Heard::Conflict(Box::new(equivocation(known, message)))
             };
         }
         let place = (message.message.round, message.message.kind);

@@ -9,7 +9,7 @@ use tracing::error;
 use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::genesis::NetworkId;
 use crate::datadir::{DataPaths, replace_file};
-use crate::node::finality::{Conflict, Promise};
+use crate::node::finality::{Conflict, Promise, Promised};
 use crate::wire;
 
 /// First line of the file.
@@ -35,7 +35,7 @@ impl PromiseFile {
         PathBuf::from(name)
     }
 
-    fn parse(&self, text: &str) -> io::Result<u64> {
+    fn parse(&self, text: &str) -> io::Result<Promised> {
         let malformed = || {
             let text = format!(
                 "{} is damaged, or another network's. If you are sure that this key signed nothing that this node's \
@@ -49,19 +49,19 @@ impl PromiseFile {
         if lines.next() != Some(HEAD) || lines.next() != Some(network.as_str()) {
             return Err(malformed());
         }
-        let number = lines
-            .next()
-            .and_then(|line| line.strip_prefix("checkpoint "))
-            .and_then(|number| number.parse().ok());
-        match (number, lines.next()) {
-            (Some(number), None) => Ok(number),
+        let mut number = |name: &str| -> Option<u64> {
+            let line = lines.next()?.strip_prefix(name)?;
+            line.strip_prefix(' ')?.parse().ok()
+        };
+        match (number("checkpoint"), number("starts"), lines.next()) {
+            (Some(checkpoint), Some(starts), None) => Ok(Promised { checkpoint, starts }),
             _ => Err(malformed()),
         }
     }
 }
 
 impl Promise for PromiseFile {
-    fn read(&mut self) -> io::Result<Option<u64>> {
+    fn read(&mut self) -> io::Result<Option<Promised>> {
         match std::fs::read(&self.path) {
             // What is no text is as damaged as any other text, and named by its path.
             Ok(bytes) => self.parse(&String::from_utf8_lossy(&bytes)).map(Some),
@@ -70,10 +70,10 @@ impl Promise for PromiseFile {
         }
     }
 
-    fn write(&mut self, checkpoint: u64) -> io::Result<()> {
+    fn write(&mut self, promised: Promised) -> io::Result<()> {
         let text = format!(
-            "{HEAD}\nnetwork {}\ncheckpoint {checkpoint}\n",
-            self.network
+            "{HEAD}\nnetwork {}\ncheckpoint {}\nstarts {}\n",
+            self.network, promised.checkpoint, promised.starts
         );
         replace_file(&self.path, text.as_bytes())
     }
@@ -121,9 +121,10 @@ mod tests {
         let network = NetworkId::from_bytes([1; 32]);
         let mut file = PromiseFile::new(path.clone(), network);
         assert_eq!(file.read().unwrap(), None);
-        for checkpoint in [1, 2, 900] {
-            file.write(checkpoint).unwrap();
-            assert_eq!(file.clone().read().unwrap(), Some(checkpoint));
+        for (checkpoint, starts) in [(1, 1), (2, 1), (900, 7)] {
+            let promised = Promised { checkpoint, starts };
+            file.write(promised).unwrap();
+            assert_eq!(file.clone().read().unwrap(), Some(promised));
         }
         let other = NetworkId::from_bytes([2; 32]);
         let stray = PromiseFile::new(path.clone(), other).read().unwrap_err();

@@ -98,6 +98,42 @@ fn a_restored_store_does_not_make_a_finaliser_sign_twice() {
     }
 }
 
+/// The backup is of a stopped node, in the middle of a checkpoint that nobody can decide for a while.
+#[test]
+fn a_backup_from_the_middle_of_a_checkpoint_is_noticed() {
+    let network = finalising(4);
+    let mut net = hosts(&network, 4, 0);
+    let mut record = Record::default();
+    register(&mut net, 1..3);
+    net.until("settled", 30_000, settled);
+    net.crash(2);
+    net.crash(3);
+    net.accept(0, vec![testing::register(&network, 5)]);
+    net.run(5_000);
+    record.check(&net);
+    net.crash(0);
+    let backup = net.hosts[0].disk.to_bytes();
+    net.start(0);
+    net.run(20_000);
+    record.check(&net);
+    net.crash(0);
+    net.hosts[0].disk = crate::store::MemoryDisk::from_bytes(backup);
+    net.start(0);
+    net.run(10_000);
+    record.check(&net);
+    let status = net.node(0).status().finality.unwrap();
+    assert!(
+        status
+            .waiting
+            .is_some_and(|why| why.contains("signs nothing up to")),
+        "not noticed"
+    );
+    net.start(2);
+    net.start(3);
+    net.until("settled", 60_000, settled);
+    record.check(&net);
+}
+
 /// The same key on two hosts: each signs at most until it has heard the other twice.
 #[test]
 fn two_nodes_with_one_key_fall_silent() {
