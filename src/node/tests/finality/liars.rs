@@ -294,3 +294,34 @@ fn a_certificate_without_power_is_worth_nothing() {
     assert_eq!(last_certificate(&net, 0), None);
     assert!(net.penalties.iter().any(|penalty| penalty.peer == liar));
 }
+
+/// Whoever holds fewer checkpoints notices that they part from another's.
+#[test]
+fn a_contradiction_is_seen_from_the_lower_side_too() {
+    let network = finalising(4);
+    let mut net = hosts(&network, 4, 0);
+    for voter in 1..4 {
+        make_final(&mut net, 0, testing::register(&network, voter));
+    }
+    assert!(last_certificate(&net, 0).unwrap().checkpoint > 1);
+    let joiner = net.add(host(None));
+    for other in 0..joiner {
+        net.unlink(other, joiner);
+    }
+    net.run(10);
+    let mut attack = Forge::new(&network);
+    attack.extend_empty(1);
+    let mut puppet = Puppet::new(200, &attack, Manner::Honest);
+    puppet.certificates = vec![certificate(&network, 1, &attack.tip(), &[1, 2, 3])];
+    net.add_puppet(puppet, &[joiner]);
+    net.until("the attacker's checkpoint", 30_000, |net| {
+        last_certificate(net, joiner).is_some()
+    });
+    net.link(0, joiner);
+    net.until("stopped", 30_000, |net| {
+        net.hosts[joiner].conflict.is_some()
+    });
+    let conflict = net.hosts[joiner].conflict.as_ref().unwrap();
+    assert_eq!(conflict.ours.block, attack.tip());
+    assert!(!conflict.signed_both.is_empty());
+}
