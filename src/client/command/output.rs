@@ -102,12 +102,12 @@ pub fn bar(value: u64, most: u64) -> String {
     "█".repeat(length.min(BAR_WIDTH))
 }
 
-/// A share in percent with one decimal, rounded down.
+/// A share in percent, rounded to one decimal.
 pub fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "–".to_owned();
     }
-    let permille = u128::from(part) * 1_000 / u128::from(whole);
+    let permille = (u128::from(part) * 1_000 + u128::from(whole / 2)) / u128::from(whole);
     format!("{}.{} %", permille / 10, permille % 10)
 }
 
@@ -249,6 +249,10 @@ mod tests {
     #[test]
     fn shares_are_exact_to_the_decimal() {
         assert_eq!(percent(1, 3), "33.3 %");
+        assert_eq!(
+            (percent(4, 7), percent(3, 7)),
+            ("57.1 %".into(), "42.9 %".into())
+        );
         assert_eq!(percent(3, 3), "100.0 %");
         assert_eq!(percent(0, 0), "–");
     }
