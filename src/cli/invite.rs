@@ -87,9 +87,13 @@ fn make(
     let codes = order.out.join("codes.txt");
     let text = codes_text(&made.invitations);
     key::write_secret(&codes, &text, order.passphrase)?;
+    // Where it lies here is of no use to those who vote.
+    let file = signer.genesis.file_name().unwrap_or_default();
+    let file = file.to_string_lossy();
     let heading = page::Heading {
         network_name: &genesis.name,
         network,
+        file: &file,
         group: &group,
     };
     let mut slips = Vec::new();
@@ -122,6 +126,10 @@ fn make(
             transactions.display()
         )
     };
+    text += &format!(
+        "Give everybody who votes the network's file too. A code is used with: {}\n",
+        page::command(&file)
+    );
     print_either(
         order.json,
         &json!({
@@ -354,7 +362,7 @@ mod tests {
             dir.path(),
             &["--count", "3", "--group", "members", "--out", "@out"],
         );
-        assert!(again.unwrap_err().message.contains("File exists"));
+        assert!(again.unwrap_err().message.contains("exists already"));
 
         invite(
             dir.path(),

@@ -261,7 +261,13 @@ impl std::str::FromStr for Invitation {
     type Err = CodeError;
 
     fn from_str(text: &str) -> Result<Self, CodeError> {
-        decode_as(Kind::Invitation, text).map(|seed| Self(SigningKey::from_seed(&seed)))
+        // Slips show codes in groups.
+        if text.len() > 2 * MAX_LEN {
+            return Err(CodeError::NotACode);
+        }
+        let mut code = Zeroizing::new(String::with_capacity(text.len()));
+        code.extend(text.chars().filter(|c| !c.is_ascii_whitespace()));
+        decode_as(Kind::Invitation, &code).map(|seed| Self(SigningKey::from_seed(&seed)))
     }
 }
 

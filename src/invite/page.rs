@@ -24,6 +24,8 @@ pub struct Heading<'a> {
     pub network_name: &'a str,
     /// Its id.
     pub network: NetworkId,
+    /// Name of its genesis file, which those who vote were given.
+    pub file: &'a str,
     /// The group that the invitations are for.
     pub group: &'a str,
 }
@@ -69,15 +71,25 @@ fn slip(page: &mut String, heading: &Heading<'_>, code: &str) -> Result<(), Page
     let _ = writeln!(
         page,
         "<div><h2>{}</h2><p class=\"group\">Invitation to vote · {}</p><p class=\"code\">{chunks}</p>\
-         <p class=\"how\">With the network's file, which the organisers give you, type<br>\
-         <kbd>ballot --network FILE register --invitation -</kbd><br>\
-         and then the code. It works once.</p>\
+         <p class=\"how\">On your computer, type<br><kbd>{}</kbd><br>and then the code. It works once.</p>\
          <p class=\"network\">network {}</p></div></article>",
         escape(heading.network_name),
         escape(heading.group),
-        heading.network.short(),
+        escape(&command(heading.file)),
+        heading.network,
     );
     Ok(())
+}
+
+/// How an invitation to the network in this genesis file is used, as a shell takes it.
+pub fn command(file: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./".contains(c);
+    let file = if !file.is_empty() && !file.starts_with('-') && file.chars().all(plain) {
+        file.to_owned()
+    } else {
+        format!("'{}'", file.replace('\'', "'\\''"))
+    };
+    format!("ballot --network {file} register --invitation -")
 }
 
 /// One path of horizontal runs. Upper case lets the code use the compact alphanumeric mode of QR.
@@ -130,6 +142,7 @@ mod tests {
         Heading {
             network_name: "Rowing <Club> & friends",
             network: NetworkId::from_bytes([0xab; 32]),
+            file: "the club's.toml",
             group: "members",
         }
     }
@@ -144,6 +157,18 @@ mod tests {
         for invitation in &invitations {
             assert_eq!(text.matches(invitation.to_text().as_str()).count(), 1);
         }
+    }
+
+    #[test]
+    fn a_slip_names_the_network_in_the_command() {
+        assert_eq!(
+            command("club.toml"),
+            "ballot --network club.toml register --invitation -"
+        );
+        assert!(command("the club's.toml").contains(r"'the club'\''s.toml'"));
+        let page = slips(&heading(), &[Invitation::generate().unwrap()]).unwrap();
+        assert!(page.contains(&escape(&command("the club's.toml"))));
+        assert!(page.contains(&"ab".repeat(32)));
     }
 
     #[test]
