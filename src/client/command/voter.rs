@@ -101,8 +101,6 @@ pub async fn register(context: &mut Context, args: Register) -> Result<Outcome, 
                 "-" => read_code("Invitation (invite1…): ")?,
                 code => Zeroizing::new(code.to_owned()),
             };
-            // Slips show it in groups.
-            let code = Zeroizing::new(code.split_whitespace().collect::<String>());
             let invitation: Invitation = code
                 .parse()
                 .map_err(|error| Failure::usage(format!("--invitation: {error}")))?;
