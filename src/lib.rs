@@ -71,6 +71,10 @@ pub mod import;
 pub mod invite;
 pub mod join;
 pub mod node;
+#[cfg(any(test, feature = "simulation"))]
+pub mod planted;
+#[cfg(not(any(test, feature = "simulation")))]
+mod planted;
 pub mod protocol;
 pub mod store;
 pub mod tally;

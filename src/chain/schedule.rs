@@ -12,6 +12,7 @@ use crate::chain::block::BlockId;
 use crate::chain::election::Terms;
 use crate::chain::genesis::Genesis;
 use crate::crypto::{Context, Hasher, PublicKey};
+use crate::planted::{self, Fault};
 
 pub use lease::{Lease, LeasePolicy, RECENT_MINERS};
 
@@ -93,6 +94,9 @@ pub fn mining_delay_ms(parent: &BlockId, miner: &PublicKey, block_time_ms: u64) 
 
 /// When polls are over for blocks: the first block at or after this is the closing block.
 pub fn closing_ms(genesis: &Genesis, terms: &Terms) -> u64 {
+    if planted::is(Fault::NoGrace) {
+        return terms.closes_at_ms;
+    }
     terms.closes_at_ms.saturating_add(genesis.close_grace_ms)
 }
 

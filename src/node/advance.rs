@@ -15,6 +15,7 @@ use crate::chain::rules;
 use crate::chain::state::Delta;
 use crate::chain::transaction::Transaction;
 use crate::chain::verify::Verified;
+use crate::planted::{self, Fault};
 use crate::store::StoreError;
 use crate::wire::{self};
 
@@ -127,7 +128,10 @@ impl Node {
                     return Ok(None);
                 };
                 match rules::apply_block(&overlay, &self.network, &parent, &header, &transactions) {
-                    Ok(delta) => {
+                    Ok(mut delta) => {
+                        if planted::is(Fault::VoteLost) {
+                            delta.votes.pop();
+                        }
                         overlay.push(delta.clone());
                         parent = header.clone();
                         join.push(Joining {
@@ -159,6 +163,10 @@ impl Node {
                 let transactions = self.load_body(&id)?.ok_or_else(|| {
                     StoreError::Corrupt("a block of the best chain lacks its body".to_owned())
                 })?;
+                let transactions = match planted::is(Fault::NoRequeue) {
+                    true => Vec::new(),
+                    false => transactions,
+                };
                 leave.push(Leaving { id, transactions });
             }
             return Ok(Some(Prepared {

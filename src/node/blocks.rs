@@ -21,13 +21,13 @@ use crate::wire;
 /// Bodies in memory, under way or ready. With blocks of at most 4 MiB this is what bounds memory while catching up.
 pub(super) const MAX_BODIES_HELD: usize = 384;
 /// Blocks from the future held until they are due.
-const MAX_FUTURE: usize = 64;
+pub(super) const MAX_FUTURE: usize = 64;
 /// A block further in the future than this is not held, in milliseconds.
 const MAX_FUTURE_MS: u64 = 60_000;
 /// How long a gossiped block may wait for its verdict: within what gossip remembers a message.
 const VERDICT_MS: u64 = 7_000;
 /// Verdicts on blocks that may be outstanding: far more than there are honest blocks in [`VERDICT_MS`].
-const MAX_BLOCK_TICKETS: usize = 128;
+pub(super) const MAX_BLOCK_TICKETS: usize = 128;
 /// How long the sender of a compact block may take for the transactions that it lacks; then the body is fetched from
 /// anyone.
 const ASSEMBLE_MS: u64 = 3_000;

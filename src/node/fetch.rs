@@ -27,7 +27,7 @@ const BODY_PATIENCE_MS: u64 = 20_000;
 /// How long a block is set aside the first time, in milliseconds; it doubles each time.
 const WITHHELD_MS: u64 = 30_000;
 /// Blocks set aside that are remembered.
-const MAX_WITHHELD: usize = 256;
+pub(super) const MAX_WITHHELD: usize = 256;
 /// How long this node counts as catching up without any body coming, in milliseconds.
 const SYNC_PATIENCE_MS: u64 = 10_000;
 /// The same in bytes, if all blocks are as large as they may be.
@@ -39,7 +39,7 @@ pub(super) struct Fetch {
     /// The lowest missing body and since when it has been waited for (monotonic).
     waiting_for: Option<(BlockId, u64)>,
     /// Blocks whose bodies nobody gave: until when they are set aside, and how often that happened.
-    withheld: BTreeMap<BlockId, (u64, u32)>,
+    pub(super) withheld: BTreeMap<BlockId, (u64, u32)>,
     /// Blocks set aside since the last body came.
     disappointments: u32,
 }

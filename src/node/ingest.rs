@@ -17,13 +17,14 @@ use crate::chain::rules;
 use crate::chain::state::{View, ViewError};
 use crate::chain::transaction::{Kind, Payload, Transaction, TxId};
 use crate::chain::verify::Verified;
+use crate::planted::{self, Fault};
 use crate::protocol::gossip::TransactionBatch;
 use crate::protocol::names::Topic;
 use crate::protocol::submit::Outcome;
 use crate::wire;
 
 /// Most arrays under way at once. What comes above that is ignored, or answered with `busy`.
-const MAX_TICKETS: usize = 4_096;
+pub(super) const MAX_TICKETS: usize = 4_096;
 /// Most verification jobs under way at once; each is an array of at most 64 KiB or a block.
 pub(super) const MAX_JOBS: usize = 256;
 /// Convictions, on the chain and waiting, above which this node takes and passes on no more of them.
@@ -286,6 +287,9 @@ impl Node {
 
     /// How long something is held for what it refers to: a few blocks, within what gossip remembers a message.
     fn hold_ms(&self) -> u64 {
+        if planted::is(Fault::HeldForEver) {
+            return u64::MAX / 2;
+        }
         (3 * self.network.block_time_ms).clamp(2_000, 6_000)
     }
 

@@ -9,10 +9,11 @@ use super::Submitter;
 use crate::chain::invalid::Invalid;
 use crate::chain::transaction::{Kind, Transaction};
 use crate::chain::verify::Verified;
+use crate::planted::{self, Fault};
 use crate::protocol::submit::{Outcome, Reason};
 
 /// Most transactions held at once, all peers together: five full gossip messages.
-const MAX_HELD: usize = 5 * 1024;
+pub(super) const MAX_HELD: usize = 5 * 1024;
 /// Most arrays of one peer under way at once, and most transactions of one peer held: no peer takes the room of all.
 const MAX_TICKETS_PER_PEER: usize = 128;
 const MAX_HELD_PER_PEER: usize = 1024;
@@ -123,7 +124,11 @@ impl Ticket {
 
 impl Fate {
     pub(super) fn is_wrong_everywhere(&self) -> bool {
-        matches!(self, Self::Invalid(invalid) if invalid.in_every_state())
+        let Self::Invalid(invalid) = self else {
+            return false;
+        };
+        let unknown = matches!(invalid, Invalid::NotRegistered | Invalid::UnknownElection);
+        invalid.in_every_state() || unknown && planted::is(Fault::UnknownIsLie)
     }
 
     pub(super) fn into_outcome(self) -> Outcome {

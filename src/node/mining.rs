@@ -20,7 +20,7 @@ use crate::crypto::{PublicKey, SigningKey};
 use crate::protocol::gossip::{MiningState, Phase};
 
 /// Miners whose states are kept for show. More than mine in any club; the oldest goes first.
-const MAX_MINERS: usize = 64;
+pub(super) const MAX_MINERS: usize = 64;
 /// Mining states looked at per second, all miners together; above that they are ignored unread.
 const MAX_STATES_PER_SECOND: u32 = 200;
 /// Bounds of the clock offset against the peers' median above which mining stops, in milliseconds: no tighter than
@@ -73,14 +73,14 @@ pub(super) struct Mining {
     leases: LeasePolicy,
     announced: Option<Announced>,
     sequence: u64,
-    others: BTreeMap<PublicKey, Heard>,
+    pub(super) others: BTreeMap<PublicKey, Heard>,
     budget: Budget,
     /// When to look again, by the wall clock.
     wake_at_ms: Option<u64>,
     paused: Option<String>,
 }
 
-struct Heard {
+pub(super) struct Heard {
     state: MiningState,
     received_mono_ms: u64,
     received_at_ms: u64,

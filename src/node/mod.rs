@@ -35,8 +35,8 @@ mod recall;
 pub mod results;
 pub mod serve;
 pub mod shell;
-#[cfg(test)]
-mod simulated;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulated;
 mod stage;
 pub mod status;
 mod sync;
@@ -61,6 +61,7 @@ use crate::chain::transaction::{Transaction, TxId};
 use crate::chain::tree::{self, HeaderTree};
 use crate::chain::verify::Verified;
 use crate::crypto::SigningKey;
+use crate::planted::{self, Fault};
 use crate::protocol::names::Topic;
 use crate::protocol::submit::{Outcome, Reason};
 use crate::store::{Store, StoreError};
@@ -143,6 +144,16 @@ impl DropLog {
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         log.0.get(id).cloned()
+    }
+
+    /// How many reasons are remembered.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn len(&self) -> usize {
+        let log = self
+            .reasons
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        log.1.len()
     }
 
     pub(crate) fn add(&self, id: TxId, reason: Reason) {
@@ -396,7 +407,9 @@ impl Node {
         );
         self.counters.dropped += 1;
         self.stage.removed.insert(id);
-        self.dropped.add(id, Reason::from(invalid));
+        if !planted::is(Fault::DropUnsaid) {
+            self.dropped.add(id, Reason::from(invalid));
+        }
     }
 
     /// The store could not be read or written. What was asked for is not done; later attempts may succeed.

@@ -67,7 +67,7 @@ pub(super) struct Peer {
 }
 
 /// A request under way.
-struct Pending {
+pub(super) struct Pending {
     peer: PeerId,
     asked: Asked,
     asked_at_ms: u64,
@@ -77,7 +77,7 @@ struct Pending {
 #[derive(Default)]
 pub(super) struct Peers {
     peers: BTreeMap<PeerId, Peer>,
-    requests: BTreeMap<u64, Pending>,
+    pub(super) requests: BTreeMap<u64, Pending>,
     next_tag: u64,
 }
 

@@ -4,6 +4,7 @@ use tracing::{debug, info, warn};
 
 use super::Node;
 use super::advance::MAX_JOIN;
+use crate::planted::{self, Fault};
 use crate::store::Commit;
 
 /// Name of the note that keeps the pinned closing block.
@@ -25,7 +26,7 @@ impl Node {
 
     /// Where nobody finalises, keeps to closing blocks that are deep enough.
     pub(super) fn pin_closings(&mut self, tip_height: u64) {
-        if self.network.finalises() {
+        if self.network.finalises() || planted::is(Fault::PinIgnored) {
             return;
         }
         let Some(height) = tip_height

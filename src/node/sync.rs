@@ -9,6 +9,7 @@ use super::peers::Asked;
 use super::{Effect, Node};
 use crate::chain::block::{BlockId, Header};
 use crate::chain::transaction::{Transaction, TxId};
+use crate::planted::{self, Fault};
 use crate::protocol::sync::{MAX_HEADERS, MAX_IDS, Reply, Request, Status};
 use crate::wire::{self, List};
 
@@ -62,6 +63,7 @@ impl Node {
         if self
             .peers
             .is_asking(&peer, |asked| matches!(asked, Asked::Status))
+            || planted::is(Fault::NoStatus)
         {
             return;
         }
@@ -180,7 +182,7 @@ impl Node {
             self.ask_headers(peer);
         }
         self.compare_checkpoints(peer, &status);
-        if compare_pools && !self.is_syncing() {
+        if compare_pools && !self.is_syncing() && !planted::is(Fault::NoPoolComparison) {
             if let Some(entry) = self.peers.get_mut(&peer) {
                 entry.pool_compared_ms = Some(now.mono_ms);
             }

@@ -7,13 +7,23 @@ use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
 /// A disk in memory. Clones are the same disk. It has room for `quota` bytes and says that it is full beyond that, as a
-/// file system does.
+/// file system does; and it knows what of it would be left after a loss of power.
 #[derive(Clone, Debug)]
 pub struct MemoryDisk(Arc<RwLock<Contents>>);
 
 struct Contents {
     bytes: Vec<u8>,
     quota: u64,
+    /// What was there before each change since the last sync, in the order of the changes.
+    unsynced: Vec<Undo>,
+}
+
+/// How a change is taken back.
+enum Undo {
+    /// These bytes were here.
+    Bytes(usize, Vec<u8>),
+    /// The disk was so long.
+    Length(usize),
 }
 
 impl std::fmt::Debug for Contents {
@@ -37,12 +47,31 @@ impl MemoryDisk {
         Self(Arc::new(RwLock::new(Contents {
             bytes,
             quota: u64::MAX,
+            unsynced: Vec::new(),
         })))
     }
 
     /// A copy of everything on the disk.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.read_lock().bytes.clone()
+    }
+
+    /// The disk as it is found after a loss of power now: without what was written since the last sync. The original
+    /// stays with whoever writes to it.
+    pub fn after_power_loss(&self) -> Self {
+        let contents = self.read_lock();
+        let mut bytes = contents.bytes.clone();
+        for change in contents.unsynced.iter().rev() {
+            match change {
+                Undo::Bytes(start, before) => {
+                    bytes[*start..*start + before.len()].copy_from_slice(before);
+                }
+                Undo::Length(length) => bytes.resize(*length, 0),
+            }
+        }
+        let disk = Self::from_bytes(bytes);
+        disk.set_quota(contents.quota);
+        disk
     }
 
     /// Sets how many bytes there is room for. What is there already stays.
@@ -91,17 +120,26 @@ impl StorageBackend for MemoryDisk {
             return Err(std::io::ErrorKind::StorageFull.into());
         }
         let len = usize::try_from(len).map_err(|_| std::io::ErrorKind::StorageFull)?;
+        let before = contents.bytes.len();
+        if len < before {
+            let tail = contents.bytes[len..].to_vec();
+            contents.unsynced.push(Undo::Bytes(len, tail));
+        }
+        contents.unsynced.push(Undo::Length(before));
         contents.bytes.resize(len, 0);
         Ok(())
     }
 
     fn sync_data(&self) -> Result<(), std::io::Error> {
+        self.write_lock().unsynced.clear();
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
         let mut contents = self.write_lock();
         let range = range(offset, data.len(), contents.bytes.len())?;
+        let before = contents.bytes[range.clone()].to_vec();
+        contents.unsynced.push(Undo::Bytes(range.start, before));
         contents.bytes[range].copy_from_slice(data);
         Ok(())
     }

@@ -13,6 +13,7 @@ use super::snapshot::Snapshot;
 use super::tables::{self, meta};
 use super::tail::Tail;
 use super::writer::Store;
+use crate::planted::{self, Fault};
 use crate::wire;
 
 impl Store {
@@ -104,8 +105,12 @@ impl Store {
             return Err(StoreError::Stale);
         };
         let mut transaction = database.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
-        transaction.set_quick_repair(true);
+        if planted::is(Fault::EffectsBeforeSync) {
+            transaction.set_durability(Durability::None)?;
+        } else {
+            transaction.set_durability(Durability::Immediate)?;
+            transaction.set_quick_repair(true);
+        }
         let value = change(self, &transaction)?;
         {
             let mut table = transaction.open_table(tables::META)?;

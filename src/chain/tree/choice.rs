@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{Entry, HeaderSource, HeaderTree, rank};
 use crate::chain::block::{BlockId, Header};
 use crate::chain::state::ViewError;
+use crate::planted::{self, Fault};
 
 /// Two checkpoints that no chain contains both: more than a third of the finalisers signed both, or this node is on
 /// the wrong network.
@@ -41,7 +42,14 @@ impl HeaderTree {
     /// and pin allow, the one with most work, or of equals the one with the lower id. Unless it is [`Self::tip`], the
     /// driver applies it along [`Self::path`]; if a block turns out invalid it says so and asks again.
     pub fn best(&self) -> BlockId {
-        self.ready.last().map_or(self.tip(), |best| best.1.0)
+        let best = self.ready.last();
+        if let Some((most, _)) = best
+            && planted::is(Fault::HigherIdWins)
+        {
+            let higher = self.ready.iter().find(|(work, _)| work == most);
+            return higher.map_or(self.tip(), |higher| higher.1.0);
+        }
+        best.map_or(self.tip(), |best| best.1.0)
     }
 
     /// The end of the best chain as far as headers tell, whether bodies are here or not.
@@ -117,6 +125,9 @@ impl HeaderTree {
             new: id,
             new_height: height,
         };
+        if planted::is(Fault::CheckpointCrossed) {
+            return Ok(Ok(()));
+        }
         if height <= self.root_height {
             return Ok(match source.id_at(height)? {
                 Some(settled) if settled != id => Err(conflict(settled, height)),

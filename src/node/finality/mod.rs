@@ -45,12 +45,12 @@ use duty::Duty;
 use votes::Votes;
 
 /// Blocks above the last checkpoint whose times are remembered.
-const MAX_TIMED: usize = 256;
+pub(super) const MAX_TIMED: usize = 256;
 /// Certificates ahead of the chain that are kept: two replies' worth.
-const MAX_AHEAD: usize = 128;
+pub(super) const MAX_AHEAD: usize = 128;
 
 /// A certificate that has yet to become a checkpoint of this node.
-struct Coming {
+pub(super) struct Coming {
     certificate: CommitCertificate,
     /// Who gave it; nobody, if this node put it together.
     from: Option<PeerId>,
@@ -65,7 +65,7 @@ pub(super) struct Finality {
     /// The last checkpoint, in the store or on its way there with the next commit.
     last: Option<Final>,
     /// Certificates of later ones, by number.
-    coming: BTreeMap<u64, Coming>,
+    pub(super) coming: BTreeMap<u64, Coming>,
     /// What was heard about the next checkpoint.
     votes: Votes,
     /// What was heard about the one after, from finalisers who are ahead.
@@ -76,7 +76,7 @@ pub(super) struct Finality {
     pull: hearing::Pull,
     budget: hearing::Budget,
     /// When blocks above the last checkpoint joined the best chain (monotonic), by height.
-    joined: BTreeMap<u64, u64>,
+    pub(super) joined: BTreeMap<u64, u64>,
     /// How long the last checkpoint's block took from joining the best chain to being final, in milliseconds.
     took_ms: Option<u64>,
     /// There is a block above the last checkpoint.

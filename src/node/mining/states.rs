@@ -10,6 +10,7 @@ use crate::chain::schedule::Lease;
 use crate::crypto::{Context, Signature, signing_digest};
 use crate::node::status::KindCounts;
 use crate::node::{Effect, Node};
+use crate::planted::{self, Fault};
 use crate::protocol::gossip::{MiningState, Phase};
 use crate::protocol::names::Topic;
 use crate::wire::{self, List};
@@ -41,7 +42,9 @@ impl Node {
         let now_ms = self.now.mono_ms;
         let silent = match &self.mining.announced {
             None => phase == Phase::Stopped,
-            Some(said) if phase == Phase::Stopped && said.phase == Phase::Stopped => true,
+            Some(said) if phase == Phase::Stopped && said.phase == Phase::Stopped => {
+                !planted::is(Fault::IdleChatter)
+            }
             Some(said) if (said.parent, said.phase) == (parent, phase) => {
                 !matches!(phase, Phase::Waiting | Phase::StandingBy)
                     || !said.outdated_by(&counts)

@@ -4,7 +4,10 @@ use votenode_p2p::{MessageId, PeerId, Verdict, message_id};
 
 use super::forge::seal;
 use super::host::Seen;
-use super::net::{Delivery, Net, Penalty, Published};
+use super::net::{DELAY_MS, Delivery, Net, Penalty, Published};
+use crate::chain::invalid::Invalid;
+use crate::chain::transaction::{Transaction, TxId};
+use crate::chain::verify::Verified;
 use crate::node::{Effect, Input, Submitter};
 use crate::protocol::names::Topic;
 use crate::protocol::sync::{Reply, Request};
@@ -17,7 +20,17 @@ const MINING_MS: (u64, u64) = (5, 60);
 
 impl Net {
     fn latency(&mut self) -> u64 {
-        LATENCY_MS.0 + self.draw(LATENCY_MS.1)
+        let usual_ms = LATENCY_MS.0 + self.draw(LATENCY_MS.1);
+        if self.happens(self.weather.delay_percent) {
+            self.happened.delayed += 1;
+            return usual_ms + self.draw(DELAY_MS);
+        }
+        usual_ms
+    }
+
+    /// What happens in so many cases of a hundred. Draws nothing for what never happens.
+    fn happens(&mut self, percent: u64) -> bool {
+        percent > 0 && self.draw(100) < percent
     }
 
     pub(super) fn carry_out(&mut self, host: usize, effect: Effect) {
@@ -29,6 +42,7 @@ impl Net {
                     data: data.clone(),
                     verdict: Some(Verdict::Accept),
                 };
+                self.trace(host, b'p', &data);
                 if self.hosts[host].seen.insert(id, seen).is_none() {
                     self.published.push(Published {
                         by: host,
@@ -40,6 +54,10 @@ impl Net {
                 }
             }
             Effect::Report { id, verdict, .. } => {
+                self.trace(host, b'r', &id.0);
+                if verdict == Verdict::Reject {
+                    self.happened.rejected += 1;
+                }
                 let Some(seen) = self.hosts[host].seen.get_mut(&id) else {
                     return;
                 };
@@ -48,9 +66,12 @@ impl Net {
                     self.spread(host, topic, id, &data);
                 }
             }
-            Effect::Request { tag, peer, data } => self.ask(host, tag, peer, data),
+            Effect::Request { tag, peer, data } => {
+                self.trace(host, b'q', &data);
+                self.ask(host, tag, peer, data);
+            }
             Effect::Verify { job, transactions } => {
-                let verdicts = self.verifier.verify(transactions);
+                let verdicts = self.verify(transactions);
                 let delay_ms = 1 + self.draw(3);
                 let input = Input::Verified { job, verdicts };
                 self.send(host, delay_ms, Delivery::Input(input));
@@ -59,6 +80,7 @@ impl Net {
                 submitter,
                 outcomes,
             } => {
+                self.trace(host, b'a', &wire::encode(&outcomes));
                 if let Submitter::Local(number) = submitter {
                     self.hosts[host].answers.insert(number, outcomes);
                 }
@@ -74,13 +96,36 @@ impl Net {
                 self.send(host, delay_ms, Delivery::Input(input));
             }
             Effect::Follow { transactions } => self.hosts[host].following = transactions,
-            Effect::Penalize { peer, points, .. } => {
-                self.penalties.push(Penalty { peer, points });
+            Effect::Penalize {
+                peer,
+                points,
+                reason,
+            } => {
+                self.penalties.push(Penalty {
+                    peer,
+                    points,
+                    reason,
+                });
             }
             Effect::Halt(conflict) => self.hosts[host].conflict = Some(conflict),
             // A nonce that comes all the same is for the node to ignore.
-            Effect::StopMining | Effect::NewTip { .. } => {}
+            Effect::StopMining => {}
+            Effect::NewTip { id, .. } => self.trace(host, b't', id.as_bytes()),
         }
+    }
+
+    /// A verdict depends on nothing but the transaction: nodes need not each find it.
+    fn verify(
+        &mut self,
+        transactions: Vec<Transaction>,
+    ) -> Vec<Result<Verified<Transaction>, Invalid>> {
+        let ids: Vec<TxId> = transactions.iter().map(Transaction::id).collect();
+        let mut fresh = transactions;
+        fresh.retain(|transaction| !self.verdicts.contains_key(&transaction.id()));
+        let names: Vec<TxId> = fresh.iter().map(Transaction::id).collect();
+        self.verdicts
+            .extend(names.into_iter().zip(self.verifier.verify(fresh)));
+        ids.iter().map(|id| self.verdicts[id].clone()).collect()
     }
 
     /// Passes a gossip message on to whoever is linked and has joined the topic.
@@ -92,16 +137,22 @@ impl Net {
                 continue;
             }
             if self.draw(100) < self.loss_percent {
+                self.happened.lost += 1;
                 continue;
             }
             let delay_ms = self.latency();
-            let input = Input::Gossip {
+            let message = || Input::Gossip {
                 topic,
                 id,
                 from,
                 data: data.to_vec(),
             };
-            self.send(other, delay_ms, Delivery::Input(input));
+            self.send(other, delay_ms, Delivery::Input(message()));
+            if self.happens(self.weather.repeat_percent) {
+                self.happened.repeated += 1;
+                let delay_ms = delay_ms + 1 + self.draw(10 * DELAY_MS);
+                self.send(other, delay_ms, Delivery::Again(message()));
+            }
         }
     }
 
@@ -144,6 +195,10 @@ impl Net {
             return;
         }
         match self.index_of(&peer) {
+            Some(_) if self.happens(self.weather.request_loss_percent) => {
+                self.happened.requests_lost += 1;
+                self.unanswered(host, tag, peer);
+            }
             Some(other) if self.linked(host, other) => {
                 let from = self.hosts[host].peer;
                 self.send(other, delay_ms, Delivery::Request { from, tag, data });

@@ -6,13 +6,18 @@ use crate::chain::block::{BlockId, CompactBlock, Header, Nonce};
 use crate::chain::memory::MemoryState;
 use crate::chain::network::Network;
 use crate::chain::rules::{TemplateLimits, apply_block, fill_template};
-use crate::chain::testing::stranger;
 use crate::chain::transaction::Transaction;
 use crate::chain::verify::{Verified, Verifier};
+use crate::crypto::SigningKey;
 use crate::wire::List;
 
+/// Whoever makes blocks by hand.
+fn miner() -> SigningKey {
+    SigningKey::from_seed(&[102; 32])
+}
+
 /// Does a header's work.
-pub(crate) fn seal(network: &Network, mut header: Header) -> Header {
+pub fn seal(network: &Network, mut header: Header) -> Header {
     let mut nonce = 0u64;
     while !header.id().meets(network) {
         nonce += 1;
@@ -22,7 +27,7 @@ pub(crate) fn seal(network: &Network, mut header: Header) -> Header {
 }
 
 /// Spoils a header's work.
-pub(crate) fn unseal(network: &Network, mut header: Header) -> Header {
+pub fn unseal(network: &Network, mut header: Header) -> Header {
     let mut nonce = 0u64;
     while header.id().meets(network) {
         nonce += 1;
@@ -32,10 +37,10 @@ pub(crate) fn unseal(network: &Network, mut header: Header) -> Header {
 }
 
 /// A block with its transactions.
-pub(crate) type ForgedBlock = (Header, Vec<Transaction>);
+pub type ForgedBlock = (Header, Vec<Transaction>);
 
 /// As it is gossiped.
-pub(crate) fn compact((header, transactions): &ForgedBlock) -> CompactBlock {
+pub fn compact((header, transactions): &ForgedBlock) -> CompactBlock {
     CompactBlock {
         header: header.clone(),
         transactions: List::new(transactions.iter().map(Transaction::id).collect()).unwrap(),
@@ -44,16 +49,17 @@ pub(crate) fn compact((header, transactions): &ForgedBlock) -> CompactBlock {
 
 /// A chain from the genesis block on, with its state. Clones are where branches part.
 #[derive(Clone)]
-pub(crate) struct Forge {
+pub struct Forge {
     network: Arc<Network>,
     state: MemoryState,
     tip: Header,
     /// From height 1 on.
-    pub(crate) blocks: Vec<ForgedBlock>,
+    pub blocks: Vec<ForgedBlock>,
 }
 
 impl Forge {
-    pub(crate) fn new(network: &Arc<Network>) -> Self {
+    /// The genesis block alone.
+    pub fn new(network: &Arc<Network>) -> Self {
         Self {
             network: Arc::clone(network),
             state: MemoryState::new(),
@@ -62,16 +68,18 @@ impl Forge {
         }
     }
 
-    pub(crate) fn tip(&self) -> BlockId {
+    /// Id of the last block.
+    pub fn tip(&self) -> BlockId {
         self.tip.id()
     }
 
-    pub(crate) fn height(&self) -> u64 {
+    /// Height of the last block.
+    pub fn height(&self) -> u64 {
         self.tip.height
     }
 
     /// A block on the tip that does not join the chain. The miner's key tells branches apart.
-    pub(crate) fn next(
+    pub fn next(
         &self,
         timestamp_ms: u64,
         transactions: Vec<Transaction>,
@@ -87,7 +95,7 @@ impl Forge {
             &self.network,
             &self.tip,
             timestamp_ms,
-            stranger().public_key(),
+            miner().public_key(),
             verified,
             TemplateLimits::of(&self.network),
         )
@@ -99,7 +107,7 @@ impl Forge {
     }
 
     /// Adds a block; its timestamp is at least the earliest that is allowed.
-    pub(crate) fn extend(&mut self, timestamp_ms: u64, transactions: Vec<Transaction>) -> BlockId {
+    pub fn extend(&mut self, timestamp_ms: u64, transactions: Vec<Transaction>) -> BlockId {
         let (block, verified) = self.next(timestamp_ms, transactions);
         let delta = apply_block(&self.state, &self.network, &self.tip, &block.0, &verified)
             .unwrap_or_else(|failure| panic!("{failure}"));
@@ -110,7 +118,7 @@ impl Forge {
     }
 
     /// Adds a block that somebody else made.
-    pub(crate) fn adopt(&mut self, header: Header, transactions: Vec<Transaction>) {
+    pub fn adopt(&mut self, header: Header, transactions: Vec<Transaction>) {
         let verifier = Verifier::new(Arc::clone(&self.network), [0; 32]);
         let verified: Vec<_> = verifier
             .verify(transactions.clone())
@@ -124,13 +132,14 @@ impl Forge {
     }
 
     /// Adds so many empty blocks, one block time apart.
-    pub(crate) fn extend_empty(&mut self, count: usize) {
+    pub fn extend_empty(&mut self, count: usize) {
         for _ in 0..count {
             self.extend(0, Vec::new());
         }
     }
 
-    pub(crate) fn last(&self) -> &ForgedBlock {
+    /// The last block that was added.
+    pub fn last(&self) -> &ForgedBlock {
         self.blocks.last().unwrap()
     }
 }

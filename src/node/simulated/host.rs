@@ -14,25 +14,40 @@ use crate::node::serve::Server;
 use crate::node::{Node, NodeConfig, Now};
 use crate::protocol::names::Topic;
 use crate::protocol::submit::Outcome;
-use crate::store::{Expect, MemoryDisk, Store, StoreConfig};
+use crate::store::{Expect, MemoryDisk, OpenError, Store, StoreConfig, StoreError};
 
 /// A peer id that is the same in every run.
-pub(crate) fn peer_id(number: u8) -> PeerId {
+pub fn peer_id(number: u8) -> PeerId {
     // An identity multihash of an Ed25519 public key in libp2p's protobuf: 36 bytes, 4 of them the head.
     let mut bytes = vec![0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
     bytes.extend([number; 32]);
     PeerId::from_bytes(&bytes).unwrap()
 }
 
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Its store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// What a node is made with, each time that it starts.
 #[derive(Clone)]
-pub(crate) struct Setup {
-    pub(crate) mine: bool,
-    pub(crate) mempool: MempoolLimits,
-    pub(crate) store: StoreConfig,
-    pub(crate) tree: tree::Limits,
+pub struct Setup {
+    /// Whether it mines.
+    pub mine: bool,
+    /// Bounds of its pool.
+    pub mempool: MempoolLimits,
+    /// How its store is opened.
+    pub store: StoreConfig,
+    /// Bounds of its tree of headers.
+    pub tree: tree::Limits,
     /// Seed of the finaliser's key, on a finaliser's host.
-    pub(crate) finaliser: Option<u8>,
+    pub finaliser: Option<u8>,
 }
 
 impl Default for Setup {
@@ -52,43 +67,61 @@ impl Default for Setup {
 }
 
 /// A node that runs, with what answers requests from its store.
-pub(crate) struct Running {
-    pub(crate) node: Node,
-    pub(crate) server: Server,
+pub struct Running {
+    /// The state machine.
+    pub node: Node,
+    /// What answers requests from its store.
+    pub server: Server,
 }
 
 /// A gossip message as this host's gossip layer remembers it.
-pub(crate) struct Seen {
-    pub(crate) topic: Topic,
-    pub(crate) data: Vec<u8>,
-    pub(crate) verdict: Option<Verdict>,
+pub struct Seen {
+    /// Its topic.
+    pub topic: Topic,
+    /// Its payload.
+    pub data: Vec<u8>,
+    /// What the node said of it, once it did.
+    pub verdict: Option<Verdict>,
 }
 
 /// A machine.
-pub(crate) struct Host {
-    pub(crate) peer: PeerId,
-    pub(crate) disk: MemoryDisk,
-    pub(crate) setup: Setup,
+pub struct Host {
+    /// By this its node is known to others.
+    pub peer: PeerId,
+    /// What outlives its node.
+    pub disk: MemoryDisk,
+    /// The longest that a commit takes, in milliseconds; with 0 all are done at once.
+    pub commit_ms: u64,
+    /// What its node is made with.
+    pub setup: Setup,
     /// Its wall clock less everybody's, in milliseconds.
-    pub(crate) clock_offset_ms: i64,
-    pub(crate) running: Option<Running>,
+    pub clock_offset_ms: i64,
+    /// The node, unless it is down.
+    pub running: Option<Running>,
     /// Counts starts: what was on its way to a node that crashed does not reach its successor.
-    pub(crate) incarnation: u64,
-    pub(crate) following: bool,
-    pub(crate) seen: BTreeMap<MessageId, Seen>,
-    pub(crate) answers: BTreeMap<u64, Vec<Outcome>>,
+    pub incarnation: u64,
+    /// Whether it has joined the topics that carry transactions.
+    pub following: bool,
+    /// What its gossip layer remembers.
+    pub seen: BTreeMap<MessageId, Seen>,
+    /// Answers to submissions, by their numbers.
+    pub answers: BTreeMap<u64, Vec<Outcome>>,
     /// The number beside the finaliser's key.
-    pub(crate) promise: MemoryPromise,
+    pub promise: MemoryPromise,
     /// Why the node stopped itself, if it did.
-    pub(crate) conflict: Option<Box<Conflict>>,
+    pub conflict: Option<Box<Conflict>>,
+    /// Until when the commit of the last batch takes (monotonic).
+    pub(super) busy_until_ms: u64,
     number: u8,
 }
 
 impl Host {
-    pub(crate) fn new(number: u8, setup: Setup) -> Self {
+    /// A machine that is off, with an empty disk. The number makes its peer id and its miner's key.
+    pub fn new(number: u8, setup: Setup) -> Self {
         Self {
             peer: peer_id(number),
             disk: MemoryDisk::default(),
+            commit_ms: 0,
             setup,
             clock_offset_ms: 0,
             running: None,
@@ -98,14 +131,15 @@ impl Host {
             answers: BTreeMap::new(),
             promise: MemoryPromise::default(),
             conflict: None,
+            busy_until_ms: 0,
             number,
         }
     }
 
-    /// Starts a node on what the disk holds.
-    pub(crate) fn start(&mut self, network: &Arc<Network>, now: Now) {
+    /// Starts a node on what the disk holds. A full disk may not allow it.
+    pub fn start(&mut self, network: &Arc<Network>, now: Now) -> Result<(), StartError> {
         let expect = Expect::Genesis(network);
-        let store = Store::open_memory(&self.disk, expect, self.setup.store.clone()).unwrap();
+        let store = Store::open_memory(&self.disk, expect, self.setup.store.clone())?;
         let config = NodeConfig {
             network: Arc::clone(network),
             miner: SigningKey::from_seed(&[self.number; 32]),
@@ -118,15 +152,20 @@ impl Host {
             }),
         };
         let reader = store.reader();
-        let node = Node::new(config, store, now).unwrap();
+        let node = Node::new(config, store, now)?;
         let server = Server::new(Arc::clone(network), reader, node.drop_log(), node.board());
         self.running = Some(Running { node, server });
         self.incarnation += 1;
+        Ok(())
     }
 
-    /// The node is gone in the middle of whatever it did; the disk stays.
-    pub(crate) fn crash(&mut self) {
+    /// The machine loses its power: the node is gone in the middle of whatever it did, and of the disk what was not
+    /// synced.
+    pub fn crash(&mut self) {
+        // Before the node goes: a database that is dropped writes a few last words.
+        self.disk = self.disk.after_power_loss();
         self.running = None;
+        self.busy_until_ms = 0;
         self.following = false;
         self.seen.clear();
     }

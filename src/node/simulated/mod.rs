@@ -4,8 +4,12 @@
 //! - [`net`]: virtual time, links, partitions, loss; the one queue of everything that is on its way
 //! - [`host`]: a machine: its disk, the node that runs on it or does not, what its gossip layer has seen
 //! - [`effects`]: what the shell would do with a node's effects
+//! - [`look`]: what outsiders see of a node: how full its maps are, which block it keeps to
 //! - [`forge`]: chains made by hand, valid or not
 //! - [`puppet`]: peers that speak the protocols from a forged chain, honestly or not
+//!
+//! The crate's own tests use it, and so do those of `tests/sim`, through the feature `simulation`. It is no part of a node
+//! that runs.
 //!
 //! Everything is decided by the seed: the same seed gives the same run, message by message. Nothing here knows what a
 //! test is after, so that longer simulations can be built of the same parts.
@@ -13,7 +17,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod effects;
-pub(super) mod forge;
-pub(super) mod host;
-pub(super) mod net;
-pub(super) mod puppet;
+pub mod forge;
+pub mod host;
+mod look;
+pub mod net;
+pub mod puppet;

@@ -5,31 +5,39 @@ use std::sync::Arc;
 
 use votenode_p2p::{MessageId, PeerId, Verdict, message_id};
 
-use super::host::{Host, Setup};
+use super::host::{Host, Setup, StartError};
 use super::puppet::Puppet;
 use crate::chain::block::BlockId;
+use crate::chain::invalid::Invalid;
 use crate::chain::network::Network;
-use crate::chain::testing::START_MS;
 use crate::chain::transaction::{Transaction, TxId};
-use crate::chain::verify::Verifier;
+use crate::chain::verify::{Verified, Verifier};
 use crate::node::results::Tallies;
-use crate::node::{Input, Node, Now, Submitter};
+use crate::node::{Effect, Input, Node, Now, Submitter};
+use crate::planted::{self, Fault};
 use crate::protocol::names::Topic;
 use crate::protocol::submit::{ElectionResult, Outcome, Reply, Request, TxStatus};
 use crate::protocol::sync;
 use crate::wire::List;
 
 /// Wall clock when the virtual time is zero: some time after the genesis, so that blocks by hand have room.
-pub(crate) const EPOCH_MS: u64 = START_MS + 5_000_000;
+pub const EPOCH_MS: u64 = 6_000_000;
 /// Batches at one and the same moment after which a node counts as spinning.
 const MAX_ROUNDS: usize = 200;
 /// When a request that nobody answers ends, in milliseconds.
 const REQUEST_TIMEOUT_MS: u64 = 20_000;
 
+/// How much longer a delayed message may take, in milliseconds.
+pub const DELAY_MS: u64 = 3_000;
+
 /// Something on its way to a host.
 pub(super) enum Delivery {
     /// For the node.
     Input(Input),
+    /// Gossip that the gossip layer has seen before and forgot.
+    Again(Input),
+    /// A commit took its time: now its effects are released.
+    Committed(Vec<Effect>),
     /// A request of another host.
     Request {
         from: PeerId,
@@ -40,52 +48,106 @@ pub(super) enum Delivery {
 
 /// A message that a node published, not one that it forwarded.
 #[derive(Clone, Debug)]
-pub(crate) struct Published {
-    pub(crate) by: usize,
-    pub(crate) topic: Topic,
-    pub(crate) at_ms: u64,
-    pub(crate) data: Vec<u8>,
+pub struct Published {
+    /// The host.
+    pub by: usize,
+    /// The topic.
+    pub topic: Topic,
+    /// When, in virtual milliseconds.
+    pub at_ms: u64,
+    /// The payload.
+    pub data: Vec<u8>,
 }
 
 /// A peer that was scored down.
 #[derive(Clone, Debug)]
-pub(crate) struct Penalty {
-    pub(crate) peer: PeerId,
-    pub(crate) points: u32,
+pub struct Penalty {
+    /// Who.
+    pub peer: PeerId,
+    /// By how much.
+    pub points: u32,
+    /// Why.
+    pub reason: String,
+}
+
+/// What the network does to messages, and the machines to nodes. Nothing of it happens unless it is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weather {
+    /// Requests or their replies lost on the way, in percent.
+    pub request_loss_percent: u64,
+    /// Gossip messages that come a second time after the gossip layer forgot them, in percent.
+    pub repeat_percent: u64,
+    /// Messages of any kind that take up to [`DELAY_MS`] longer than usual and are overtaken, in percent.
+    pub delay_percent: u64,
+}
+
+/// How often what happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Happened {
+    /// Gossip messages lost.
+    pub lost: u64,
+    /// Requests or replies lost.
+    pub requests_lost: u64,
+    /// Gossip messages that came again.
+    pub repeated: u64,
+    /// Messages that were overtaken by later ones, or may have been.
+    pub delayed: u64,
+    /// Commits that took time.
+    pub slow_commits: u64,
+    /// Inputs that waited for a commit to end.
+    pub deferred: u64,
+    /// Nodes killed between a commit and some of its effects.
+    pub crashes: u64,
+    /// Gossip messages that a node rejected.
+    pub rejected: u64,
 }
 
 /// The network.
-pub(crate) struct Net {
-    pub(crate) network: Arc<Network>,
-    pub(crate) hosts: Vec<Host>,
-    pub(crate) puppets: BTreeMap<PeerId, Puppet>,
-    pub(crate) now_ms: u64,
-    pub(crate) published: Vec<Published>,
-    pub(crate) penalties: Vec<Penalty>,
+pub struct Net {
+    /// What all nodes share.
+    pub network: Arc<Network>,
+    /// The machines, by index.
+    pub hosts: Vec<Host>,
+    /// Peers that are no nodes.
+    pub puppets: BTreeMap<PeerId, Puppet>,
+    /// Virtual time.
+    pub now_ms: u64,
+    /// What hosts published, in order.
+    pub published: Vec<Published>,
+    /// Peers that were scored down, in order.
+    pub penalties: Vec<Penalty>,
+    /// What else the network and the machines do.
+    pub weather: Weather,
+    /// What it did so far.
+    pub happened: Happened,
+    /// A fault to plant, in every node or in that of one host.
+    pub planted: Option<(Fault, Option<usize>)>,
     /// Requests that hosts made, of any kind.
-    pub(crate) requests: Vec<(usize, sync::Request)>,
+    pub requests: Vec<(usize, sync::Request)>,
     /// Gossip messages lost on the way, in percent.
-    pub(crate) loss_percent: u64,
+    pub loss_percent: u64,
     /// How often a node is killed after a batch's commit, with some of its effects released and the rest not.
-    pub(crate) crash_per_mille: u64,
-    /// How often that happened.
-    pub(crate) crashes: u64,
+    pub crash_per_mille: u64,
     pub(super) verifier: Verifier,
+    /// Verdicts so far: the same for every node.
+    pub(super) verdicts: BTreeMap<TxId, Result<Verified<Transaction>, Invalid>>,
     pub(super) links: BTreeSet<(usize, usize)>,
     queue: BTreeMap<(u64, u64), (usize, u64, Delivery)>,
     sequence: u64,
     /// State of the random numbers; set it before anything happens for another run.
-    pub(crate) random: u64,
+    pub random: u64,
     submissions: u64,
+    trace: blake3::Hasher,
 }
 
 impl Net {
     /// Hosts that all know each other, their nodes started.
-    pub(crate) fn new(network: Arc<Network>, count: usize) -> Self {
+    pub fn new(network: Arc<Network>, count: usize) -> Self {
         Self::with(network, (0..count).map(|_| Setup::default()).collect())
     }
 
-    pub(crate) fn with(network: Arc<Network>, setups: Vec<Setup>) -> Self {
+    /// A host for each of these, that all know each other, their nodes started.
+    pub fn with(network: Arc<Network>, setups: Vec<Setup>) -> Self {
         let mut net = Self {
             verifier: Verifier::new(Arc::clone(&network), [7; 32]),
             network,
@@ -97,7 +159,11 @@ impl Net {
             requests: Vec::new(),
             loss_percent: 0,
             crash_per_mille: 0,
-            crashes: 0,
+            weather: Weather::default(),
+            happened: Happened::default(),
+            planted: None,
+            verdicts: BTreeMap::new(),
+            trace: blake3::Hasher::new(),
             links: BTreeSet::new(),
             queue: BTreeMap::new(),
             sequence: 0,
@@ -111,7 +177,7 @@ impl Net {
     }
 
     /// Adds a host that is linked to all others, and starts its node.
-    pub(crate) fn add(&mut self, setup: Setup) -> usize {
+    pub fn add(&mut self, setup: Setup) -> usize {
         let index = self.hosts.len();
         self.hosts.push(Host::new(index as u8 + 1, setup));
         self.start(index);
@@ -122,7 +188,7 @@ impl Net {
     }
 
     /// The next number of the seeded sequence (splitmix64).
-    pub(crate) fn draw(&mut self, below: u64) -> u64 {
+    pub fn draw(&mut self, below: u64) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -132,7 +198,8 @@ impl Net {
 
     // Time.
 
-    pub(crate) fn now(&self, host: usize) -> Now {
+    /// The clocks of a host.
+    pub fn now(&self, host: usize) -> Now {
         let wall_ms = EPOCH_MS + self.now_ms;
         Now {
             mono_ms: self.now_ms,
@@ -141,32 +208,35 @@ impl Net {
     }
 
     /// Everybody's wall clock.
-    pub(crate) fn wall_ms(&self) -> u64 {
+    pub fn wall_ms(&self) -> u64 {
         EPOCH_MS + self.now_ms
     }
 
     /// Lets so much time pass.
-    pub(crate) fn run(&mut self, duration_ms: u64) {
+    pub fn run(&mut self, duration_ms: u64) {
         let end_ms = self.now_ms + duration_ms;
         while self.step(end_ms) {}
         self.now_ms = end_ms;
     }
 
     /// Lets time pass until `condition` holds; panics if it does not within `limit_ms`.
-    pub(crate) fn until(
-        &mut self,
-        what: &str,
-        limit_ms: u64,
-        mut condition: impl FnMut(&Self) -> bool,
-    ) {
+    pub fn until(&mut self, what: &str, limit_ms: u64, condition: impl FnMut(&Self) -> bool) {
+        assert!(
+            self.within(limit_ms, condition),
+            "{what}: not within {limit_ms} ms; tips {:?}",
+            self.tips()
+        );
+    }
+
+    /// Lets time pass until `condition` holds, and says whether it does within `limit_ms`.
+    pub fn within(&mut self, limit_ms: u64, mut condition: impl FnMut(&Self) -> bool) -> bool {
         let end_ms = self.now_ms + limit_ms;
         while !condition(self) {
-            assert!(
-                self.step(end_ms),
-                "{what}: not within {limit_ms} ms; tips {:?}",
-                self.tips()
-            );
+            if !self.step(end_ms) {
+                return false;
+            }
         }
+        true
     }
 
     /// Goes to the next moment at which something happens, if that is not after `end_ms`, and lets it happen.
@@ -175,7 +245,10 @@ impl Net {
         let wakeup = self
             .hosts
             .iter()
-            .filter_map(|host| Some(host.running.as_ref()?.node.next_wakeup_ms()))
+            .filter_map(|host| {
+                let wakeup_ms = host.running.as_ref()?.node.next_wakeup_ms();
+                Some(wakeup_ms.max(host.busy_until_ms))
+            })
             .min();
         let Some(next) = arrival.into_iter().chain(wakeup).min() else {
             return false;
@@ -200,7 +273,18 @@ impl Net {
             if self.hosts[host].running.is_none() || self.hosts[host].incarnation != incarnation {
                 continue;
             }
+            let busy_ms = self.hosts[host].busy_until_ms.saturating_sub(self.now_ms);
             match delivery {
+                Delivery::Committed(effects) => {
+                    for effect in effects {
+                        self.carry_out(host, effect);
+                    }
+                }
+                Delivery::Input(_) | Delivery::Again(_) if busy_ms > 0 => {
+                    self.happened.deferred += 1;
+                    self.send(host, busy_ms, delivery);
+                }
+                Delivery::Again(input) => batches.entry(host).or_default().push(input),
                 Delivery::Input(Input::Gossip {
                     topic,
                     id,
@@ -219,7 +303,11 @@ impl Net {
                 Delivery::Input(input) => batches.entry(host).or_default().push(input),
                 Delivery::Request { from, tag, data } => {
                     if let Some(input) = self.serve(host, from, tag, &data) {
-                        batches.entry(host).or_default().push(input);
+                        if busy_ms > 0 {
+                            self.send(host, busy_ms, Delivery::Input(input));
+                        } else {
+                            batches.entry(host).or_default().push(input);
+                        }
                     }
                 }
             }
@@ -227,6 +315,7 @@ impl Net {
         for index in 0..self.hosts.len() {
             if let Some(running) = &self.hosts[index].running
                 && running.node.next_wakeup_ms() <= self.now_ms
+                && self.hosts[index].busy_until_ms <= self.now_ms
             {
                 batches.entry(index).or_default();
             }
@@ -240,22 +329,57 @@ impl Net {
 
     pub(super) fn handle(&mut self, host: usize, batch: Vec<Input>) {
         let now = self.now(host);
+        self.plant(host);
         let Some(running) = &mut self.hosts[host].running else {
             return;
         };
         let mut effects = running.node.handle(batch, now);
         let killed = self.crash_per_mille > 0 && self.draw(1_000) < self.crash_per_mille;
+        let commit_ms = match self.hosts[host].commit_ms {
+            0 => 0,
+            longest_ms => self.draw(longest_ms),
+        };
         if killed {
-            let released = self.draw(effects.len() as u64 + 1);
-            effects.truncate(released as usize);
+            // A slow commit is done, and nothing of it released.
+            let released = match commit_ms {
+                0 => self.draw(effects.len() as u64 + 1) as usize,
+                _ => 0,
+            };
+            effects.truncate(released);
+        } else if commit_ms > 0 {
+            self.happened.slow_commits += 1;
+            self.hosts[host].busy_until_ms = self.now_ms + commit_ms;
+            let effects = std::mem::take(&mut effects);
+            self.send(host, commit_ms, Delivery::Committed(effects));
         }
         for effect in effects {
             self.carry_out(host, effect);
         }
         if killed {
-            self.crashes += 1;
+            self.happened.crashes += 1;
             self.crash(host);
         }
+    }
+
+    /// Plants the fault for what this host's node does next.
+    fn plant(&self, host: usize) {
+        let here = |(fault, only): (Fault, Option<usize>)| {
+            only.is_none_or(|only| only == host).then_some(fault)
+        };
+        planted::set(self.planted.and_then(here));
+    }
+
+    /// Takes an event into the hash of this run.
+    pub(super) fn trace(&mut self, host: usize, kind: u8, what: &[u8]) {
+        self.trace.update(&self.now_ms.to_be_bytes());
+        self.trace.update(&[host as u8, kind]);
+        self.trace.update(&(what.len() as u64).to_be_bytes());
+        self.trace.update(what);
+    }
+
+    /// Hash of everything that nodes did so far.
+    pub fn trace_hash(&self) -> String {
+        self.trace.finalize().to_hex().to_string()
     }
 
     pub(super) fn send(&mut self, to: usize, delay_ms: u64, delivery: Delivery) {
@@ -284,7 +408,8 @@ impl Net {
         self.links.contains(&(a.min(b), a.max(b))) && running(a) && running(b)
     }
 
-    pub(crate) fn link(&mut self, a: usize, b: usize) {
+    /// Lets two hosts know each other.
+    pub fn link(&mut self, a: usize, b: usize) {
         if self.links.insert((a.min(b), a.max(b))) && self.linked(a, b) {
             self.greet(a, b);
         }
@@ -297,7 +422,8 @@ impl Net {
         }
     }
 
-    pub(crate) fn unlink(&mut self, a: usize, b: usize) {
+    /// Cuts the link between two hosts.
+    pub fn unlink(&mut self, a: usize, b: usize) {
         if self.links.remove(&(a.min(b), a.max(b))) {
             for (to, other) in [(a, b), (b, a)] {
                 let peer = self.hosts[other].peer;
@@ -307,7 +433,7 @@ impl Net {
     }
 
     /// Cuts every link between the two halves.
-    pub(crate) fn partition(&mut self, left: &[usize], right: &[usize]) {
+    pub fn partition(&mut self, left: &[usize], right: &[usize]) {
         for a in left {
             for b in right {
                 self.unlink(*a, *b);
@@ -316,7 +442,7 @@ impl Net {
     }
 
     /// Links everybody again.
-    pub(crate) fn heal(&mut self) {
+    pub fn heal(&mut self) {
         for b in 0..self.hosts.len() {
             for a in 0..b {
                 self.link(a, b);
@@ -324,7 +450,8 @@ impl Net {
         }
     }
 
-    pub(crate) fn crash(&mut self, host: usize) {
+    /// A host loses its power.
+    pub fn crash(&mut self, host: usize) {
         self.hosts[host].crash();
         let peer = self.hosts[host].peer;
         for other in 0..self.hosts.len() {
@@ -334,33 +461,46 @@ impl Net {
         }
     }
 
-    pub(crate) fn start(&mut self, host: usize) {
+    /// Starts a host's node.
+    pub fn start(&mut self, host: usize) {
+        self.try_start(host).unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    /// Starts a host's node, if its disk allows.
+    pub fn try_start(&mut self, host: usize) -> Result<(), StartError> {
         let (network, now) = (Arc::clone(&self.network), self.now(host));
-        self.hosts[host].start(&network, now);
+        self.plant(host);
+        self.hosts[host].start(&network, now)?;
+        self.trace(host, b'+', &[]);
         self.send(host, 0, Delivery::Input(Input::Tick));
         for other in 0..self.hosts.len() {
             if self.linked(host, other) {
                 self.greet(host, other);
             }
         }
+        Ok(())
     }
 
     // What tests look at and bring in.
 
-    pub(crate) fn node(&self, host: usize) -> &Node {
+    /// The node of a host that runs.
+    pub fn node(&self, host: usize) -> &Node {
         &self.hosts[host].running.as_ref().unwrap().node
     }
 
-    pub(crate) fn node_mut(&mut self, host: usize) -> &mut Node {
+    /// The node of a host that runs.
+    pub fn node_mut(&mut self, host: usize) -> &mut Node {
         &mut self.hosts[host].running.as_mut().unwrap().node
     }
 
-    pub(crate) fn tip(&self, host: usize) -> (u64, BlockId) {
+    /// Where a host stands: height and block.
+    pub fn tip(&self, host: usize) -> (u64, BlockId) {
         let tip = self.node(host).store().snapshot().tip();
         (tip.height, tip.id)
     }
 
-    pub(crate) fn tips(&self) -> Vec<(u64, BlockId)> {
+    /// Where all that run stand.
+    pub fn tips(&self) -> Vec<(u64, BlockId)> {
         let running = |host: &usize| self.hosts[*host].running.is_some();
         (0..self.hosts.len())
             .filter(running)
@@ -368,24 +508,19 @@ impl Net {
             .collect()
     }
 
-    pub(crate) fn one_tip(&self) -> bool {
+    /// Whether all that run stand on one block.
+    pub fn one_tip(&self) -> bool {
         let tips = self.tips();
         tips.iter().all(|tip| *tip == tips[0])
     }
 
     /// Input for one node, as if something outside the network had brought it.
-    pub(crate) fn input(&mut self, host: usize, input: Input) {
+    pub fn input(&mut self, host: usize, input: Input) {
         self.send(host, 0, Delivery::Input(input));
     }
 
     /// A gossip message from a peer that is no host.
-    pub(crate) fn gossip(
-        &mut self,
-        host: usize,
-        from: PeerId,
-        topic: Topic,
-        data: Vec<u8>,
-    ) -> MessageId {
+    pub fn gossip(&mut self, host: usize, from: PeerId, topic: Topic, data: Vec<u8>) -> MessageId {
         let id = message_id(&topic.full_name(&self.network.id()), &data);
         let input = Input::Gossip {
             topic,
@@ -398,12 +533,12 @@ impl Net {
     }
 
     /// What a host said of a gossip message so far.
-    pub(crate) fn verdict(&self, host: usize, id: &MessageId) -> Option<Verdict> {
+    pub fn verdict(&self, host: usize, id: &MessageId) -> Option<Verdict> {
         self.hosts[host].seen.get(id)?.verdict
     }
 
     /// Submits, and waits for the outcomes.
-    pub(crate) fn submit(&mut self, host: usize, transactions: Vec<Transaction>) -> Vec<Outcome> {
+    pub fn submit(&mut self, host: usize, transactions: Vec<Transaction>) -> Vec<Outcome> {
         let number = self.submit_only(host, transactions);
         self.until("an answer", 20_000, |net| {
             net.hosts[host].answers.contains_key(&number)
@@ -412,7 +547,7 @@ impl Net {
     }
 
     /// Submits and goes on at once.
-    pub(crate) fn submit_only(&mut self, host: usize, transactions: Vec<Transaction>) -> u64 {
+    pub fn submit_only(&mut self, host: usize, transactions: Vec<Transaction>) -> u64 {
         self.submissions += 1;
         let input = Input::Submit {
             submitter: Submitter::Local(self.submissions),
@@ -423,7 +558,7 @@ impl Net {
     }
 
     /// Submits what has to be accepted.
-    pub(crate) fn accept(&mut self, host: usize, transactions: Vec<Transaction>) {
+    pub fn accept(&mut self, host: usize, transactions: Vec<Transaction>) {
         let outcomes = self.submit(host, transactions);
         assert!(
             outcomes.iter().all(|o| *o == Outcome::Accepted {}),
@@ -432,7 +567,7 @@ impl Net {
     }
 
     /// Submits one that has to be refused, and gives the code of the reason.
-    pub(crate) fn refused(&mut self, host: usize, transaction: Transaction) -> u64 {
+    pub fn refused(&mut self, host: usize, transaction: Transaction) -> u64 {
         match self.submit(host, vec![transaction]).pop().unwrap() {
             Outcome::Rejected { reason } => reason.code,
             outcome => panic!("{outcome:?}"),
@@ -440,10 +575,11 @@ impl Net {
     }
 
     /// What a client hears of a transaction.
-    pub(crate) fn status(&self, host: usize, id: TxId) -> TxStatus {
+    pub fn status(&self, host: usize, id: TxId) -> TxStatus {
         let request = Request::Status {
             ids: List::new(vec![id]).unwrap(),
         };
+        self.plant(host);
         let server = &self.hosts[host].running.as_ref().unwrap().server;
         match server.submit(&request, self.wall_ms()) {
             Reply::Status { statuses } => statuses.into_vec().pop().unwrap(),
@@ -451,15 +587,18 @@ impl Net {
         }
     }
 
-    pub(crate) fn is_included(&self, host: usize, id: TxId) -> bool {
+    /// Whether a transaction is in a block of a host's chain, none of them final.
+    pub fn is_included(&self, host: usize, id: TxId) -> bool {
         matches!(self.status(host, id), TxStatus::Included { .. })
     }
 
-    pub(crate) fn result(
+    /// How an election stands by a host's account.
+    pub fn result(
         &self,
         host: usize,
         election: &crate::chain::election::ElectionId,
     ) -> ElectionResult {
+        self.plant(host);
         let snapshot = self.node(host).store().snapshot();
         Tallies::default()
             .result(&snapshot, &self.network, election, self.wall_ms())
@@ -468,7 +607,7 @@ impl Net {
     }
 
     /// Adds a peer that is linked to these hosts.
-    pub(crate) fn add_puppet(&mut self, puppet: Puppet, hosts: &[usize]) -> PeerId {
+    pub fn add_puppet(&mut self, puppet: Puppet, hosts: &[usize]) -> PeerId {
         let peer = puppet.peer;
         self.puppets.insert(peer, puppet);
         for host in hosts {

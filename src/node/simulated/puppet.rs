@@ -14,7 +14,7 @@ use crate::wire::List;
 
 /// How a puppet answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub enum Manner {
     /// As a correct node.
     Honest,
     /// Bodies of other blocks.
@@ -26,24 +26,27 @@ pub(crate) enum Manner {
 }
 
 /// A peer that is no node.
-pub(crate) struct Puppet {
-    pub(crate) peer: PeerId,
-    pub(crate) manner: Manner,
+pub struct Puppet {
+    /// By this it is known to others.
+    pub peer: PeerId,
+    /// How it answers.
+    pub manner: Manner,
     /// The whole chain, from height 1 on.
     blocks: Vec<ForgedBlock>,
     indexes: BTreeMap<BlockId, usize>,
     /// What waits at it.
-    pub(crate) pool: Vec<Transaction>,
+    pub pool: Vec<Transaction>,
     /// Certificates that it gives, whatever they are worth.
-    pub(crate) certificates: Vec<CommitCertificate>,
+    pub certificates: Vec<CommitCertificate>,
     /// Milliseconds that its clock is ahead of everybody's.
-    pub(crate) ahead_ms: u64,
+    pub ahead_ms: u64,
     /// Requests for bodies that it answered.
-    pub(crate) bodies_served: usize,
+    pub bodies_served: usize,
 }
 
 impl Puppet {
-    pub(crate) fn new(number: u8, chain: &Forge, manner: Manner) -> Self {
+    /// A peer with this chain and nothing waiting.
+    pub fn new(number: u8, chain: &Forge, manner: Manner) -> Self {
         Self {
             peer: peer_id(number),
             manner,
@@ -57,12 +60,13 @@ impl Puppet {
     }
 
     /// Lets it stand on another chain from now on.
-    pub(crate) fn follow(&mut self, chain: &Forge) {
+    pub fn follow(&mut self, chain: &Forge) {
         self.blocks.clone_from(&chain.blocks);
         self.indexes = indexes(&chain.blocks);
     }
 
-    pub(crate) fn status(&self, wall_ms: u64) -> Status {
+    /// Where it says that it stands.
+    pub fn status(&self, wall_ms: u64) -> Status {
         let (tip, height) = self
             .blocks
             .last()
@@ -83,7 +87,7 @@ impl Puppet {
     }
 
     /// The reply, or silence until the request times out.
-    pub(crate) fn answer(&mut self, request: &Request, wall_ms: u64) -> Option<Reply> {
+    pub fn answer(&mut self, request: &Request, wall_ms: u64) -> Option<Reply> {
         Some(match request {
             Request::Status { .. } => Reply::Status {
                 status: self.status(wall_ms),

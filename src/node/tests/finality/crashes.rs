@@ -38,7 +38,7 @@ fn crashes(seed: u64) -> (usize, u64) {
     });
     record.check(&net);
     assert!(net.hosts.iter().all(|host| host.conflict.is_none()));
-    (record.said.len(), net.crashes)
+    (record.said.len(), net.happened.crashes)
 }
 
 #[test]
