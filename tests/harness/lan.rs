@@ -2,6 +2,7 @@
 //!
 //! Only for use inside [`super::isolate::isolated`]: names are fixed, and nothing is taken down.
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 
 use super::scene::Place;
@@ -39,6 +40,37 @@ impl Lan {
         Place::Host(format!("h{number}"))
     }
 
+    /// Lays a cable of its own from here to a host, beside the LAN, and returns the host's address on it: whoever sits
+    /// before the machine reaches it whatever happens to the LAN.
+    pub fn console(&self, number: usize) -> Ipv4Addr {
+        let host = u8::try_from(number).unwrap();
+        ip(&format!(
+            "link add console netns h{number} type veth peer name console{number}"
+        ));
+        ip(&format!(
+            "address add 10.78.{number}.1/24 dev console{number}"
+        ));
+        ip(&format!("link set console{number} up"));
+        ip(&format!(
+            "-n h{number} address add 10.78.{number}.2/24 dev console"
+        ));
+        ip(&format!("-n h{number} link set console up"));
+        Ipv4Addr::new(10, 78, host, 2)
+    }
+
+    /// Makes the host's cable narrow, in both directions.
+    pub fn narrow(&self, number: usize, kilobits: usize) {
+        let bucket = format!("root tbf rate {kilobits}kbit burst 4kb latency 500ms");
+        tc(&format!("qdisc add dev port{number} {bucket}"));
+        tc(&format!("-n h{number} qdisc add dev eth0 {bucket}"));
+    }
+
+    /// Makes it as wide as before.
+    pub fn widen(&self, number: usize) {
+        tc(&format!("qdisc del dev port{number} root"));
+        tc(&format!("-n h{number} qdisc del dev eth0 root"));
+    }
+
     /// Pulls the host's cable.
     pub fn cut(&self, number: usize) {
         ip(&format!("link set port{number} down"));
@@ -68,13 +100,21 @@ impl Lan {
 }
 
 fn ip(arguments: &str) {
-    let output = Command::new("ip")
+    run("ip", arguments);
+}
+
+fn tc(arguments: &str) {
+    run("tc", arguments);
+}
+
+fn run(program: &str, arguments: &str) {
+    let output = Command::new(program)
         .args(arguments.split(' '))
         .output()
         .unwrap();
     assert!(
         output.status.success(),
-        "ip {arguments}: {}",
+        "{program} {arguments}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
 }

@@ -6,11 +6,15 @@
 #![allow(dead_code)]
 
 pub mod checkpoints;
+pub mod clock;
+pub mod disk;
+pub mod http;
 pub mod isolate;
 pub mod lan;
 pub mod node;
 pub mod process;
 pub mod scene;
+pub mod seed;
 pub mod voter;
 
 use std::time::{Duration, Instant};
@@ -22,13 +26,18 @@ pub const DEADLINE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Looks until `look` finds something. Panics with `what` and the last thing that `look` saw instead.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+pub fn until<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
+    within(DEADLINE, what, look)
+}
+
+/// The same with another deadline, where much has to happen.
+pub fn within<T>(deadline: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
     loop {
         match look() {
             Ok(found) => return found,
-            Err(seen) if start.elapsed() > DEADLINE => {
-                panic!("waited {DEADLINE:?} for {what}; last seen: {seen}")
+            Err(seen) if start.elapsed() > deadline => {
+                panic!("waited {deadline:?} for {what}; last seen: {seen}")
             }
             Err(_) => std::thread::sleep(PAUSE),
         }

@@ -16,21 +16,39 @@ pub struct Node<'s> {
     place: Place,
     name: String,
     arguments: Vec<String>,
+    variables: Vec<(&'static str, String)>,
     process: Option<Process>,
 }
 
 impl<'s> Node<'s> {
     /// Starts `votenode` with these arguments and waits until it answers.
     pub fn start(scene: &'s Scene, place: Place, name: &str, arguments: &[&str]) -> Self {
-        let mut node = Self {
+        let mut node = Self::at_rest(scene, place, name, arguments, Vec::new());
+        node.again();
+        node
+    }
+
+    /// A node that is not started yet, with variables of its environment.
+    pub fn at_rest(
+        scene: &'s Scene,
+        place: Place,
+        name: &str,
+        arguments: &[&str],
+        variables: Vec<(&'static str, String)>,
+    ) -> Self {
+        Self {
             scene,
             place,
             name: name.to_owned(),
             arguments: arguments.iter().map(ToString::to_string).collect(),
+            variables,
             process: None,
-        };
-        node.again();
-        node
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Starts a node of a network on loopback that knows these nodes. Its port stays its own over restarts.
@@ -64,6 +82,7 @@ impl<'s> Node<'s> {
         assert!(self.process.is_none(), "{} runs", self.name);
         let mut command = self.scene.command(&self.place, &self.name, "votenode");
         command.args(&self.arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (*name, value)));
         self.process = Some(self.scene.start(command, &self.name));
     }
 
@@ -82,6 +101,20 @@ impl<'s> Node<'s> {
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.process.take().unwrap().kill();
+    }
+
+    /// Whether its process runs.
+    pub fn runs(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// How its process ended, if it did so by itself since it was looked at. It can be started again then.
+    pub fn has_ended(&mut self) -> Option<Ended> {
+        let process = self.process.as_mut()?;
+        process.ended()?;
+        let ended = process.wait();
+        self.process = None;
+        Some(ended)
     }
 
     /// SIGTERM, and the end that follows.

@@ -17,6 +17,7 @@ use crate::harness::checkpoints::{CONVICTION, Reported};
 use crate::harness::node::{Node, port, until_one_tip};
 use crate::harness::process::Ended;
 use crate::harness::scene::{Place, Scene};
+use crate::harness::seed::{Dice, SEED, variable};
 use crate::harness::until;
 use crate::harness::voter::Voter;
 
@@ -24,8 +25,6 @@ use crate::harness::voter::Voter;
 const KILLS: &str = "VOTENODE_TEST_KILLS";
 /// Kills where that does not say.
 const FEW_KILLS: usize = 12;
-/// Which sequence of kills, where another one is wanted.
-const SEED: &str = "VOTENODE_TEST_SEED";
 /// Queues of people who register one after the other. Those of the first wait until it is final, the others only for a
 /// block, so that there is always something to decide.
 const QUEUES: usize = 3;
@@ -111,37 +110,12 @@ impl<'s> Club<'s> {
     }
 }
 
-/// A seeded sequence of numbers (splitmix64): a run that fails can be had again.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % bound as u64) as usize
-    }
-
-    /// Some time shorter than this: the instants are what is random here, nothing is waited for.
-    fn pause(&mut self, milliseconds: usize) {
-        sleep(Duration::from_millis(self.below(milliseconds) as u64));
-    }
-}
-
 /// Sets a flag when it goes, however that comes about: whoever waits for it does not wait in vain.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
-    }
-}
-
-fn variable<T: std::str::FromStr>(name: &str, default: T) -> T {
-    match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text}")),
-        Err(_) => default,
     }
 }
 
@@ -242,7 +216,7 @@ fn kill_at_random(
     kills: usize,
     seed: u64,
 ) -> usize {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut killed = 0;
     while killed < kills {
         dice.pause(900);

@@ -1,0 +1,301 @@
+//! Faults, drawn from a seed: what can happen to machines and cables, and how it goes away again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::history::{Event, History, now_ms};
+use crate::harness::clock::Clock;
+use crate::harness::disk::Disk;
+use crate::harness::lan::Lan;
+use crate::harness::node::Node;
+use crate::harness::seed::Dice;
+
+/// Most faults at the same time.
+const AT_ONCE: usize = 4;
+/// Longest pause between two faults, in milliseconds.
+const PAUSE_MS: usize = 2_500;
+/// A fault lasts so long and up to so much longer, in milliseconds. Some last much longer.
+const LASTS_MS: (usize, usize) = (500, 5_000);
+/// How often one lasts much longer, and how many times as long.
+const LONG: (usize, u32) = (8, 4);
+/// Between two looks at what is due.
+const TICK: Duration = Duration::from_millis(50);
+/// Widths of a narrow cable, in kilobits a second.
+const NARROW_KBIT: [usize; 3] = [32, 128, 512];
+/// Seconds by which a clock is wrong: by less than a node minds, by more, and by far.
+const OFF_SECONDS: [i64; 6] = [-3, 3, -20, 20, -900, 900];
+/// How `votenode` ends when it cannot start for want of room on its disk.
+const EXIT_DISK_FULL: i32 = 7;
+
+/// Everything that happens here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// SIGKILL, and started again later; some are killed again while they start.
+    Kill,
+    /// SIGSTOP, and SIGCONT later.
+    Freeze,
+    /// SIGTERM, and started again later.
+    Restart,
+    /// A pulled cable.
+    Cut,
+    /// Half of the machines on a switch of their own.
+    Split,
+    /// A cable that carries little.
+    Narrow,
+    /// No room on the disk; some are killed and started meanwhile.
+    FullDisk,
+    /// A wall clock that is off.
+    WrongClock,
+}
+
+impl Kind {
+    pub const ALL: [Self; 8] = [
+        Self::Kill,
+        Self::Freeze,
+        Self::Restart,
+        Self::Cut,
+        Self::Split,
+        Self::Narrow,
+        Self::FullDisk,
+        Self::WrongClock,
+    ];
+
+    /// Whether it happens to cables. What happens to a machine and to its cable may come together, two things of a sort
+    /// at one place may not.
+    fn is_of_cables(self) -> bool {
+        matches!(self, Self::Cut | Self::Split | Self::Narrow)
+    }
+}
+
+/// A node with the disk that it writes to, and the clock that it goes by if that can be set wrong.
+pub struct Machine<'s> {
+    pub node: Node<'s>,
+    pub disk: Disk,
+    pub clock: Option<Clock>,
+}
+
+/// A fault that lasts.
+struct Fault {
+    kind: Kind,
+    machines: Vec<usize>,
+    until: Instant,
+}
+
+/// All that goes wrong.
+pub struct Storm<'a, 's> {
+    machines: &'a mut [Machine<'s>],
+    lan: &'a Lan,
+    history: &'a History,
+    dice: Dice,
+    /// Kinds that are still to come before the next round.
+    deck: Vec<Kind>,
+    faults: Vec<Fault>,
+    /// Machines whose disk was full while they started.
+    unable: BTreeSet<usize>,
+    counts: BTreeMap<Kind, usize>,
+}
+
+impl<'a, 's> Storm<'a, 's> {
+    pub fn new(
+        machines: &'a mut [Machine<'s>],
+        lan: &'a Lan,
+        history: &'a History,
+        dice: Dice,
+    ) -> Self {
+        Self {
+            machines,
+            lan,
+            history,
+            dice,
+            deck: Vec::new(),
+            faults: Vec::new(),
+            unable: BTreeSet::new(),
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// Lets things go wrong for so long, and until everything has gone wrong once; then mends all of it. Returns how
+    /// often each kind came.
+    pub fn rage(mut self, lasts: Duration) -> BTreeMap<Kind, usize> {
+        let end = Instant::now() + lasts;
+        let mut next = Instant::now();
+        while Instant::now() < end || self.counts.len() < Kind::ALL.len() {
+            self.mend(|fault, now| fault.until <= now);
+            self.look_after();
+            if Instant::now() >= next && self.faults.len() < AT_ONCE {
+                self.strike();
+                next = Instant::now() + Duration::from_millis(self.dice.below(PAUSE_MS) as u64);
+            }
+            sleep(TICK);
+        }
+        self.mend(|_, _| true);
+        self.counts
+    }
+
+    /// The next kind of the deck that has a place to strike.
+    fn strike(&mut self) {
+        if self.deck.is_empty() {
+            self.deck = Kind::ALL.to_vec();
+            self.dice.shuffle(&mut self.deck);
+        }
+        for index in (0..self.deck.len()).rev() {
+            let kind = self.deck[index];
+            let Some(machines) = self.places(kind) else {
+                continue;
+            };
+            self.deck.remove(index);
+            self.begin(kind, &machines);
+            let (shortest, spread) = LASTS_MS;
+            let lasts = Duration::from_millis((shortest + self.dice.below(spread)) as u64);
+            let lasts = match self.dice.once_in(LONG.0) {
+                true => lasts * LONG.1,
+                false => lasts,
+            };
+            say(&format!("{kind:?} at {machines:?} for {lasts:?}"));
+            self.faults.push(Fault {
+                kind,
+                machines,
+                until: Instant::now() + lasts,
+            });
+            *self.counts.entry(kind).or_default() += 1;
+            return;
+        }
+    }
+
+    /// Where a fault of this kind strikes; nowhere if something else is the matter at every place.
+    fn places(&mut self, kind: Kind) -> Option<Vec<usize>> {
+        let taken: BTreeSet<usize> = self
+            .faults
+            .iter()
+            .filter(|fault| fault.kind.is_of_cables() == kind.is_of_cables())
+            .flat_map(|fault| fault.machines.iter().copied())
+            .collect();
+        let free: Vec<usize> = (0..self.machines.len())
+            .filter(|index| !taken.contains(index))
+            .filter(|index| kind != Kind::WrongClock || self.machines[*index].clock.is_some())
+            .collect();
+        if kind == Kind::Split {
+            // One switch can be had beside the common one.
+            if self.faults.iter().any(|fault| fault.kind == Kind::Split) {
+                return None;
+            }
+            let mut all = free;
+            self.dice.shuffle(&mut all);
+            all.truncate(self.machines.len() / 2);
+            return (all.len() == self.machines.len() / 2).then_some(all);
+        }
+        (!free.is_empty()).then(|| vec![*self.dice.pick(&free)])
+    }
+
+    fn begin(&mut self, kind: Kind, machines: &[usize]) {
+        let first = machines[0];
+        let host = first + 1;
+        match kind {
+            Kind::Kill => self.kill(first),
+            Kind::Freeze => self.machines[first].node.process().signal("STOP"),
+            Kind::Restart => {
+                self.machines[first].node.terminate().expect(0);
+                self.history.note(now_ms(), first, Event::Ended);
+            }
+            Kind::Cut => self.lan.cut(host),
+            Kind::Split => self.lan.part(&hosts(machines)),
+            Kind::Narrow => {
+                let kilobits = *self.dice.pick(&NARROW_KBIT);
+                self.lan.narrow(host, kilobits);
+            }
+            Kind::FullDisk => {
+                self.machines[first].disk.fill();
+                if self.dice.once_in(3) {
+                    self.kill(first);
+                    self.unable.insert(first);
+                    self.machines[first].node.begin();
+                }
+            }
+            Kind::WrongClock => {
+                let seconds = *self.dice.pick(&OFF_SECONDS);
+                self.clock(first).set(seconds);
+            }
+        }
+    }
+
+    /// Ends the faults that are chosen.
+    fn mend(&mut self, chosen: impl Fn(&Fault, Instant) -> bool) {
+        let now = Instant::now();
+        let (over, lasting) = std::mem::take(&mut self.faults)
+            .into_iter()
+            .partition(|fault| chosen(fault, now));
+        self.faults = lasting;
+        for Fault { kind, machines, .. } in over {
+            say(&format!("{kind:?} at {machines:?} is over"));
+            let first = machines[0];
+            let host = first + 1;
+            match kind {
+                Kind::Kill => {
+                    self.machines[first].node.begin();
+                    if self.dice.once_in(4) {
+                        self.dice.pause(400);
+                        self.kill(first);
+                        self.machines[first].node.begin();
+                    }
+                }
+                Kind::Freeze => self.machines[first].node.process().signal("CONT"),
+                Kind::Restart => self.machines[first].node.begin(),
+                Kind::Cut => self.lan.heal(host),
+                Kind::Split => self.lan.reunite(&hosts(&machines)),
+                Kind::Narrow => self.lan.widen(host),
+                Kind::FullDisk => self.machines[first].disk.free(),
+                Kind::WrongClock => self.clock(first).set(0),
+            }
+        }
+    }
+
+    /// Looks whether nodes have ended by themselves, which none may but for want of room while it starts. Whoever did
+    /// is started again when there is room.
+    fn look_after(&mut self) {
+        for index in 0..self.machines.len() {
+            let is_full = self
+                .faults
+                .iter()
+                .any(|fault| fault.kind == Kind::FullDisk && fault.machines == [index]);
+            let node = &mut self.machines[index].node;
+            if let Some(ended) = node.has_ended() {
+                self.history.note(now_ms(), index, Event::Ended);
+                let unable = self.unable.contains(&index);
+                assert!(
+                    unable && ended.code == EXIT_DISK_FULL,
+                    "{} ended by itself with {}: {}",
+                    node.name(),
+                    ended.code,
+                    ended.stderr
+                );
+            }
+            if !is_full && self.unable.contains(&index) {
+                if !node.runs() {
+                    node.begin();
+                }
+                self.unable.remove(&index);
+            }
+        }
+    }
+
+    fn kill(&mut self, machine: usize) {
+        self.machines[machine].node.kill();
+        self.history.note(now_ms(), machine, Event::Ended);
+    }
+
+    fn clock(&self, machine: usize) -> &Clock {
+        self.machines[machine].clock.as_ref().unwrap()
+    }
+}
+
+/// Numbers of hosts, which count from 1.
+fn hosts(machines: &[usize]) -> Vec<usize> {
+    machines.iter().map(|machine| machine + 1).collect()
+}
+
+/// Says what happens, with the time, so that it can be compared with logs.
+pub fn say(what: &str) {
+    let now = now_ms();
+    println!("{}.{:03} {what}", now / 1_000, now % 1_000);
+}
