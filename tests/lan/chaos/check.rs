@@ -191,6 +191,17 @@ impl Account {
     /// Whatever a node acknowledged is in the chain, or something else that uses up the same is, or nodes said why it
     /// can not be.
     fn nothing_acknowledged_is_lost(&self) -> Vec<String> {
+        let fates = self.fates().into_iter();
+        fates
+            .filter_map(|(tx, fate)| match fate {
+                Fate::Lost(why) => Some(format!("{tx} was acknowledged and is lost: {why}")),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// What became of everything that a node acknowledged.
+    pub fn fates(&self) -> BTreeMap<&str, Fate> {
         let places = self.places();
         let used: BTreeSet<_> = self
             .chain()
@@ -198,6 +209,26 @@ impl Account {
             .flat_map(|block| &block.transactions)
             .map(|(_, what)| claim(what))
             .collect();
+        let acknowledged = self.stories().into_iter().filter_map(|(tx, story)| {
+            let what = story.what.filter(|_| !story.holders.is_empty())?;
+            Some((tx, what, story))
+        });
+        acknowledged
+            .map(|(tx, what, story)| {
+                let fate = if places.contains_key(tx) {
+                    Fate::Included
+                } else if used.contains(&claim(what)) {
+                    Fate::Displaced
+                } else {
+                    self.fate_off_the_chain(what, &story)
+                };
+                (tx, fate)
+            })
+            .collect()
+    }
+
+    /// What the history says of each transaction.
+    fn stories(&self) -> BTreeMap<&str, Story<'_>> {
         let mut stories: BTreeMap<&str, Story<'_>> = BTreeMap::new();
         for entry in &self.history {
             match &entry.event {
@@ -221,35 +252,23 @@ impl Account {
                 Event::Checkpoint { .. } | Event::Ended => {}
             }
         }
-        let mut wrong = Vec::new();
-        for (tx, story) in stories {
-            let Some(what) = story.what.filter(|_| !story.holders.is_empty()) else {
-                continue;
-            };
-            if places.contains_key(tx) || used.contains(&claim(what)) {
-                continue;
-            }
-            if let Err(why) = self.is_accounted_for(what, &story) {
-                wrong.push(format!(
-                    "{tx}, {what:?}, was acknowledged and is lost: {why}"
-                ));
-            }
-        }
-        wrong
+        stories
     }
 
     /// Whether the network said why something that it held came into no block.
-    fn is_accounted_for(&self, what: &What, story: &Story<'_>) -> Result<(), String> {
+    fn fate_off_the_chain(&self, what: &What, story: &Story<'_>) -> Fate {
         let closed_ms = match what {
             // There is no such thing as a registration that comes too late for the roll.
-            What::Registration { .. } => return Err(format!("{:?}", story.dropped)),
+            What::Registration { .. } => {
+                return Fate::Lost(format!("{what:?}: {:?}", story.dropped));
+            }
             What::Election { closes_at_ms, .. } => *closes_at_ms,
             What::Vote { election, .. } => self.closes_at_ms(election) + self.grace_ms,
         };
         match story.dropped {
-            // Its own words for "polls are over", whichever of the two it is that came too late.
-            Some(reason) if reason.contains("polls") && reason.contains("close") => Ok(()),
-            Some(reason) => Err(format!("it was dropped, but {reason}")),
+            // The words of both rules for what comes when polls are over.
+            Some(reason) if reason.contains("polls") && reason.contains("close") => Fate::Late,
+            Some(reason) => Fate::Lost(format!("{what:?} was dropped, but {reason}")),
             // A node knows why it dropped something for as long as it runs. So one that held it until then must have
             // ended after it could drop it, and before it was asked.
             None => {
@@ -262,8 +281,8 @@ impl Account {
                     })
                 });
                 match excused {
-                    true => Ok(()),
-                    false => Err(format!("nobody said why: {:?}", story.holders)),
+                    true => Fate::Unsaid,
+                    false => Fate::Lost(format!("{what:?}, nobody said why: {:?}", story.holders)),
                 }
             }
         }
@@ -336,6 +355,21 @@ impl Account {
         }
         counts
     }
+}
+
+/// What became of something that a node acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is in the chain.
+    Included,
+    /// Something else that uses up the same is: the voter's other vote, or other papers of theirs.
+    Displaced,
+    /// A node said that it came too late.
+    Late,
+    /// It came too late, and the node that would have said so ended before it was asked.
+    Unsaid,
+    /// It is gone, for this reason or none.
+    Lost(String),
 }
 
 /// What is known of one transaction.

@@ -1,6 +1,7 @@
 //! What was handed in, what nodes said of it and of themselves, and when: everything that the checker may look at.
 //!
-//! Ids are hexadecimal, as nodes show them; nodes are numbered from 0. Times are Unix milliseconds by the clock of the
+//! Ids are hexadecimal, as nodes show them; nodes are numbered from 0, and behind the last comes the program that people
+//! vote with. Times are Unix milliseconds by the clock of the
 //! test, which goes right.
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 //! cables pulled and narrowed, the network is split, disks fill up, clocks go wrong, while people vote all the time. Then
 //! everything heals by itself, and what was seen on the way is compared with what is left.
 
+mod ballots;
 mod check;
 mod ending;
 mod faults;
@@ -18,9 +19,10 @@ use std::time::{Duration, Instant};
 use votenode::chain::network::Network;
 use votenode::genesis;
 
-use self::check::Account;
+use self::ballots::People;
+use self::check::{Account, Fate};
 use self::faults::{Kind, Machine, Storm, say};
-use self::history::{Answer, Event, History, State, now_ms};
+use self::history::{Answer, Event, History, now_ms};
 use self::voters::{Question, Town};
 use self::watch::{Noticed, Open, Watcher};
 use crate::harness::checkpoints::CONVICTION;
@@ -74,7 +76,8 @@ fn whatever_goes_wrong_nothing_acknowledged_is_lost_and_nothing_final_reverts() 
 fn run(faketime: &std::path::Path) {
     let (seconds, seed) = (variable(SECONDS, FEW_SECONDS), variable(SEED, 1));
     println!("{SECONDS}={seconds} {SEED}={seed}");
-    let lan = Lan::new(MACHINES);
+    // The last host is the voters'.
+    let lan = Lan::new(MACHINES + 1);
     let scene = Scene::new();
     let (genesis, keys) = scene.finalising("club", FINALISERS);
     let network = Network::new(genesis::read(&genesis).unwrap()).unwrap();
@@ -116,7 +119,8 @@ fn run(faketime: &std::path::Path) {
     }
 
     let (history, open, noticed) = (History::default(), Open::default(), Noticed::default());
-    let (questions, twice) = (Mutex::default(), AtomicUsize::default());
+    let questions = Mutex::default();
+    let (twice, proved) = (AtomicUsize::default(), AtomicUsize::default());
     let town = Town {
         network: &network,
         nodes: &nodes,
@@ -124,6 +128,7 @@ fn run(faketime: &std::path::Path) {
         open: &open,
         questions: &questions,
         twice: &twice,
+        proved: &proved,
     };
     let watcher = |node: usize| Watcher {
         node,
@@ -150,6 +155,13 @@ fn run(faketime: &std::path::Path) {
         for queue in 1..=QUEUES {
             scope.spawn(move || voters::queue(town, seed.wrapping_add(queue << 32), calm));
         }
+        let people = People {
+            scene: &scene,
+            place: lan.host(MACHINES + 1),
+            genesis: &genesis,
+            town,
+        };
+        scope.spawn(move || people.come(seed, calm));
         let storm = Storm::new(&mut machines, &lan, &history, Dice::new(seed));
         let counts = storm.rage(Duration::from_secs(seconds));
         say("everything is mended");
@@ -175,7 +187,7 @@ fn run(faketime: &std::path::Path) {
         grace_ms: network.close_grace_ms,
     };
     summary(&account, &noticed, begun.elapsed());
-    println!("{counts:?}, seed {seed}");
+    println!("{counts:?}, seed {seed}; {proved:?} proved by ballot, {twice:?} second votes");
 
     for machine in &machines {
         let log = machine.node.log();
@@ -233,11 +245,10 @@ fn until_healed(nodes: &[Http], machines: &[Machine<'_>], questions: &Mutex<Vec<
 /// Prints what there was.
 fn summary(account: &Account, noticed: &Noticed, took: Duration) {
     let mut answers: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut acknowledged = BTreeSet::new();
-    let (mut dropped, mut ends) = (BTreeSet::new(), 0);
+    let mut ends = 0;
     for entry in &account.history {
         match &entry.event {
-            Event::Answered { tx, answer, .. } => {
+            Event::Answered { answer, .. } => {
                 let name = match answer {
                     Answer::Accepted => "accepted",
                     Answer::Duplicate => "duplicate",
@@ -246,32 +257,30 @@ fn summary(account: &Account, noticed: &Noticed, took: Duration) {
                     Answer::Silence => "no answer",
                 };
                 *answers.entry(name).or_default() += 1;
-                if matches!(answer, Answer::Accepted | Answer::Duplicate) {
-                    acknowledged.insert(tx);
-                }
             }
-            Event::Seen {
-                tx,
-                state: State::Dropped { .. },
-            } => drop(dropped.insert(tx)),
             Event::Ended => ends += 1,
             Event::Seen { .. } | Event::Checkpoint { .. } => {}
         }
     }
+    let mut fates: BTreeMap<&str, usize> = BTreeMap::new();
+    for fate in account.fates().values() {
+        let name = match fate {
+            Fate::Included => "included",
+            Fate::Displaced => "displaced by another of the same voter",
+            Fate::Late => "reported as too late",
+            Fate::Unsaid => "too late, at a node that ended",
+            Fate::Lost(_) => "lost",
+        };
+        *fates.entry(name).or_default() += 1;
+    }
     let ending = &account.endings[0];
+    let votes: u64 = ending.results.values().map(|result| result.votes).sum();
     println!(
-        "{took:?}: {answers:?}; {} acknowledged, {} dropped with a reason; {} blocks, {} checkpoints, {} elections, \
-         {} votes; processes ended {ends} times; {noticed:?}",
-        acknowledged.len(),
-        dropped.len(),
+        "{took:?}: answers {answers:?}; acknowledged {fates:?}; {} blocks, {} checkpoints, {} elections, {votes} votes; \
+         processes ended {ends} times; {noticed:?}",
         ending.chain.len(),
         ending.checkpoint.0,
         ending.results.len(),
-        ending
-            .results
-            .values()
-            .map(|result| result.votes)
-            .sum::<u64>(),
     );
 }
 

@@ -47,6 +47,8 @@ pub struct Town<'a> {
     pub questions: &'a Mutex<Vec<Question>>,
     /// Second votes of somebody in one election that were handed in.
     pub twice: &'a AtomicUsize,
+    /// What `ballot` proved to be final.
+    pub proved: &'a AtomicUsize,
 }
 
 impl Town<'_> {
@@ -98,7 +100,7 @@ impl Town<'_> {
     }
 
     /// Elections that somebody can still vote in, latest first.
-    fn questions(&self) -> Vec<Question> {
+    pub fn questions(&self) -> Vec<Question> {
         let mut all = self.questions.lock().unwrap().clone();
         all.retain(|question| question.closes_at_ms > now_ms() + IN_TIME_MS);
         all.reverse();

@@ -16,6 +16,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Transactions that a node is asked for at one look.
 const AT_ONCE: usize = 20;
 
+/// A node's picture of itself is at most so old unless something is wrong, in milliseconds.
+const STALE_MS: u64 = 2_000;
+
 /// Transactions that a node acknowledged and that nobody has seen final yet, by node.
 #[derive(Default)]
 pub struct Open(Mutex<BTreeMap<usize, BTreeSet<String>>>);
@@ -59,8 +62,12 @@ impl Open {
 pub struct Noticed {
     /// Looks at which a disk was full.
     pub full_disk: AtomicU64,
-    /// Looks at which the clock was off by seconds.
+    /// Looks at which the clock was off.
     pub wrong_clock: AtomicU64,
+    /// Looks at which a node noticed that its clock and its peers' are apart by seconds.
+    pub clock_offset: AtomicU64,
+    /// Looks at which a node did not mine although something waited.
+    pub no_mining: AtomicU64,
     /// Looks at which a node had fewer than half of its peers.
     pub few_peers: AtomicU64,
 }
@@ -92,7 +99,9 @@ impl Watcher<'_> {
 
     /// Looks once. `last` is the transaction that was asked for last.
     pub fn look(&mut self, last: &mut String) -> Result<(), String> {
-        self.note_status(&self.http.read("/api/v1/status")?);
+        let asked_ms = now_ms();
+        let status = self.http.read("/api/v1/status")?;
+        self.note_status(&status, asked_ms);
         let finality = self.http.read("/api/v1/finality")?;
         let checkpoints = finality["checkpoints"].as_array().unwrap();
         // Newest first.
@@ -133,13 +142,20 @@ impl Watcher<'_> {
         Ok(state)
     }
 
-    fn note_status(&self, status: &Value) {
+    fn note_status(&self, status: &Value, asked_ms: u64) {
         let count = |counter: &AtomicU64, seen: bool| {
             counter.fetch_add(u64::from(seen), Ordering::SeqCst);
         };
         count(&self.noticed.full_disk, status["disk_full"] == true);
+        let theirs = status["now_ms"].as_u64().unwrap();
+        let is_right = (asked_ms.saturating_sub(STALE_MS)..=now_ms()).contains(&theirs);
+        count(&self.noticed.wrong_clock, !is_right);
         let offset = status["clock_offset_ms"].as_i64().unwrap_or_default();
-        count(&self.noticed.wrong_clock, offset.abs() > 1_000);
+        count(&self.noticed.clock_offset, offset.abs() > 1_000);
+        count(
+            &self.noticed.no_mining,
+            !status["mining"]["paused"].is_null(),
+        );
         count(&self.noticed.few_peers, status["peers"].as_u64() < Some(3));
     }
 
