@@ -27,6 +27,10 @@ finality-kills kills="50" seed="1":
     VOTENODE_TEST_KILLS={{ kills }} VOTENODE_TEST_SEED={{ seed }} cargo test --test network finality -- --nocapture
     VOTENODE_TEST_SPLIT_SECONDS=60 cargo test --test lan finality -- --nocapture
 
+# seven machines on such a LAN, with every kind of fault at once while people vote, for ten minutes (needs libfaketime too)
+lan-chaos seconds="600" seed="1":
+    VOTENODE_TEST_CHAOS_SECONDS={{ seconds }} VOTENODE_TEST_SEED={{ seed }} cargo test --test lan chaos -- --nocapture
+
 # the gossip layer for a minute at a thousand messages a second
 gossip-load:
     cargo test --release --package votenode-p2p -- --ignored links_survive_a_minute

@@ -5,8 +5,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::history::{Event, History, now_ms};
+use super::watch::{Effect, Noticed};
 use crate::harness::clock::Clock;
 use crate::harness::disk::Disk;
+use crate::harness::http::Http;
 use crate::harness::lan::Lan;
 use crate::harness::node::Node;
 use crate::harness::seed::Dice;
@@ -19,6 +21,8 @@ const PAUSE_MS: usize = 2_500;
 const LASTS_MS: (usize, usize) = (500, 5_000);
 /// How often one lasts much longer, and how many times as long.
 const LONG: (usize, u32) = (8, 4);
+/// How much longer one lasts whose effect is not seen: a node that has nothing to write does not notice a full disk.
+const UNSEEN: Duration = Duration::from_secs(20);
 /// Between two looks at what is due.
 const TICK: Duration = Duration::from_millis(50);
 /// Widths of a narrow cable, in kilobits a second.
@@ -71,6 +75,8 @@ impl Kind {
 /// A node with the disk that it writes to, and the clock that it goes by if that can be set wrong.
 pub struct Machine<'s> {
     pub node: Node<'s>,
+    /// What is asked at its console.
+    pub http: Http,
     pub disk: Disk,
     pub clock: Option<Clock>,
 }
@@ -80,6 +86,18 @@ struct Fault {
     kind: Kind,
     machines: Vec<usize>,
     until: Instant,
+    /// Until its effect is seen more often than so often.
+    seen: Option<(Effect, u64)>,
+}
+
+impl Fault {
+    /// Whether it has lasted long enough. One whose effect was not seen yet lasts on for a while.
+    fn is_over(&self, now: Instant, noticed: &Noticed) -> bool {
+        let is_seen = self
+            .seen
+            .is_none_or(|(effect, before)| noticed.at(self.machines[0], effect) > before);
+        now >= self.until && (is_seen || now >= self.until + UNSEEN)
+    }
 }
 
 /// All that goes wrong.
@@ -87,6 +105,7 @@ pub struct Storm<'a, 's> {
     machines: &'a mut [Machine<'s>],
     lan: &'a Lan,
     history: &'a History,
+    noticed: &'a Noticed,
     dice: Dice,
     /// Kinds that are still to come before the next round.
     deck: Vec<Kind>,
@@ -101,12 +120,14 @@ impl<'a, 's> Storm<'a, 's> {
         machines: &'a mut [Machine<'s>],
         lan: &'a Lan,
         history: &'a History,
+        noticed: &'a Noticed,
         dice: Dice,
     ) -> Self {
         Self {
             machines,
             lan,
             history,
+            noticed,
             dice,
             deck: Vec::new(),
             faults: Vec::new(),
@@ -121,7 +142,8 @@ impl<'a, 's> Storm<'a, 's> {
         let end = Instant::now() + lasts;
         let mut next = Instant::now();
         while Instant::now() < end || self.counts.len() < Kind::ALL.len() {
-            self.mend(|fault, now| fault.until <= now);
+            let noticed = self.noticed;
+            self.mend(|fault| fault.is_over(Instant::now(), noticed));
             self.look_after();
             if Instant::now() >= next && self.faults.len() < AT_ONCE {
                 self.strike();
@@ -129,7 +151,7 @@ impl<'a, 's> Storm<'a, 's> {
             }
             sleep(TICK);
         }
-        self.mend(|_, _| true);
+        self.mend(|_| true);
         self.counts
     }
 
@@ -145,6 +167,12 @@ impl<'a, 's> Storm<'a, 's> {
                 continue;
             };
             self.deck.remove(index);
+            let effect = match kind {
+                Kind::FullDisk => Some(Effect::FullDisk),
+                Kind::WrongClock => Some(Effect::WrongClock),
+                _ => None,
+            };
+            let seen = effect.map(|effect| (effect, self.noticed.at(machines[0], effect)));
             self.begin(kind, &machines);
             let (shortest, spread) = LASTS_MS;
             let lasts = Duration::from_millis((shortest + self.dice.below(spread)) as u64);
@@ -157,6 +185,7 @@ impl<'a, 's> Storm<'a, 's> {
                 kind,
                 machines,
                 until: Instant::now() + lasts,
+                seen,
             });
             *self.counts.entry(kind).or_default() += 1;
             return;
@@ -220,11 +249,10 @@ impl<'a, 's> Storm<'a, 's> {
     }
 
     /// Ends the faults that are chosen.
-    fn mend(&mut self, chosen: impl Fn(&Fault, Instant) -> bool) {
-        let now = Instant::now();
+    fn mend(&mut self, chosen: impl Fn(&Fault) -> bool) {
         let (over, lasting) = std::mem::take(&mut self.faults)
             .into_iter()
-            .partition(|fault| chosen(fault, now));
+            .partition(chosen);
         self.faults = lasting;
         for Fault { kind, machines, .. } in over {
             say(&format!("{kind:?} at {machines:?} is over"));
@@ -269,6 +297,7 @@ impl<'a, 's> Storm<'a, 's> {
                     ended.code,
                     ended.stderr
                 );
+                self.noticed.count(index, Effect::FullDisk);
             }
             if !is_full && self.unable.contains(&index) {
                 if !node.runs() {

@@ -11,8 +11,9 @@ mod voters;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,9 +23,9 @@ use votenode::genesis;
 use self::ballots::People;
 use self::check::{Account, Fate};
 use self::faults::{Kind, Machine, Storm, say};
-use self::history::{Answer, Event, History, now_ms};
-use self::voters::{Question, Town};
-use self::watch::{Noticed, Open, Watcher};
+use self::history::{Answer, Event, now_ms};
+use self::voters::Town;
+use self::watch::{Effect, Noticed, Watcher};
 use crate::harness::checkpoints::CONVICTION;
 use crate::harness::clock::{self, Clock};
 use crate::harness::disk::Disk;
@@ -73,84 +74,30 @@ fn whatever_goes_wrong_nothing_acknowledged_is_lost_and_nothing_final_reverts() 
     }
 }
 
-fn run(faketime: &std::path::Path) {
+fn run(faketime: &Path) {
     let (seconds, seed) = (variable(SECONDS, FEW_SECONDS), variable(SEED, 1));
     println!("{SECONDS}={seconds} {SEED}={seed}");
+    let begun = Instant::now();
     // The last host is the voters'.
     let lan = Lan::new(MACHINES + 1);
     let scene = Scene::new();
     let (genesis, keys) = scene.finalising("club", FINALISERS);
     let network = Network::new(genesis::read(&genesis).unwrap()).unwrap();
-    let mut machines: Vec<Machine<'_>> = Vec::new();
-    let mut nodes: Vec<Http> = Vec::new();
-    for index in 0..MACHINES {
-        let (host, name) = (index + 1, format!("node{}", index + 1));
-        let http = format!("{}:7118", lan.console(host));
-        nodes.push(Http::at(http.parse().unwrap()));
-        let home = scene.home(&name);
-        let disk = Disk::mount(&home, DISK_MIB);
-        let listen = format!("/ip4/10.77.0.{host}/tcp/7117");
-        let quic = format!("/ip4/10.77.0.{host}/udp/7117/quic-v1");
-        let mut flags = vec!["--network", genesis.to_str().unwrap(), "--http", &http];
-        flags.extend(["--listen", &listen, "--listen", &quic]);
-        let key = keys.get(index).map(|key| {
-            // On the disk that fills up, with what the finaliser notes beside it.
-            let moved = home.join("finaliser.key");
-            std::fs::copy(key, &moved).unwrap();
-            moved
-        });
-        if let Some(key) = &key {
-            flags.extend(["--finaliser-key", key.to_str().unwrap()]);
-        }
-        let clock = WRONG_CLOCKS.contains(&index).then(|| {
-            let file = scene.path(&format!("{name}.clock"));
-            Clock::new(faketime.to_owned(), file)
-        });
-        let variables = clock.as_ref().map(Clock::variables).unwrap_or_default();
-        let node = Node::at_rest(&scene, lan.host(host), &name, &flags, variables);
-        machines.push(Machine { node, disk, clock });
-    }
-    for machine in &mut machines {
-        machine.node.begin();
-    }
-    for machine in &mut machines {
-        machine.node.until_answers();
-        machine.node.until_peers(MACHINES as u64 - 1);
-    }
+    let mut machines = start(&scene, &lan, &genesis, &keys, faketime);
+    let nodes: Vec<Http> = machines.iter().map(|machine| machine.http).collect();
+    let town = Town::new(&network, nodes.clone());
+    let noticed = Noticed::default();
+    let watcher = |node| Watcher::new(node, &town, &noticed);
 
-    let (history, open, noticed) = (History::default(), Open::default(), Noticed::default());
-    let questions = Mutex::default();
-    let (twice, proved) = (AtomicUsize::default(), AtomicUsize::default());
-    let town = Town {
-        network: &network,
-        nodes: &nodes,
-        history: &history,
-        open: &open,
-        questions: &questions,
-        twice: &twice,
-        proved: &proved,
-    };
-    let watcher = |node: usize| Watcher {
-        node,
-        http: nodes[node],
-        history: &history,
-        open: &open,
-        noticed: &noticed,
-        noted: BTreeSet::new(),
-        newest: None,
-    };
     let span = Duration::from_secs(seconds / 2).clamp(SPAN.0, SPAN.1);
-    let begun = Instant::now();
     let (calm, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let counts = thread::scope(|scope| {
-        let _over = Raised(&over);
-        let _calm = Raised(&calm);
+        let (_over, _calm) = (Raised(&over), Raised(&calm));
+        let (town, calm, over) = (&town, &calm, &over);
         for node in 0..MACHINES {
             let mut watcher = watcher(node);
-            let over = &over;
             scope.spawn(move || watcher.watch(over));
         }
-        let (town, calm) = (&town, &calm);
         scope.spawn(move || voters::ask(town, seed, span, calm));
         for queue in 1..=QUEUES {
             scope.spawn(move || voters::queue(town, seed.wrapping_add(queue << 32), calm));
@@ -162,59 +109,113 @@ fn run(faketime: &std::path::Path) {
             town,
         };
         scope.spawn(move || people.come(seed, calm));
-        let storm = Storm::new(&mut machines, &lan, &history, Dice::new(seed));
+        let storm = Storm::new(
+            &mut machines,
+            &lan,
+            &town.history,
+            &noticed,
+            Dice::new(seed),
+        );
         let counts = storm.rage(Duration::from_secs(seconds));
         say("everything is mended");
         calm.store(true, Ordering::SeqCst);
-        until_healed(&nodes, &machines, &questions);
+        until_healed(&machines, town.last_close_ms());
+        say("healed");
         counts
     });
-    say("healed");
     for node in 0..MACHINES {
-        // What nobody has seen final yet is, or is not there any more.
-        for tx in open.at(node) {
+        // What nobody has seen final there yet is so now, or is not there any more.
+        for tx in town.open.at(node) {
             watcher(node).ask(&tx).unwrap();
         }
     }
+
     let endings = machines
         .iter()
-        .zip(&nodes)
-        .map(|(machine, http)| ending::of(&scene, &genesis, &machine.node, *http))
-        .collect();
+        .map(|machine| ending::of(&scene, &genesis, &machine.node, machine.http));
     let account = Account {
-        history: history.entries(),
-        endings,
+        endings: endings.collect(),
+        history: town.history.entries(),
         grace_ms: network.close_grace_ms,
     };
-    summary(&account, &noticed, begun.elapsed());
-    println!("{counts:?}, seed {seed}; {proved:?} proved by ballot, {twice:?} second votes");
-
+    summary(&account, &town, &noticed);
+    println!("{counts:?} with seed {seed} in {:?}", begun.elapsed());
+    let violations = account.violations();
+    assert!(violations.is_empty(), "seed {seed}: {violations:#?}");
     for machine in &machines {
         let log = machine.node.log();
         for words in NEVER_SAID {
             assert!(!log.contains(words), "{}: {words}", machine.node.name());
         }
     }
-    let violations = account.violations();
-    assert!(violations.is_empty(), "seed {seed}: {violations:#?}");
     for kind in Kind::ALL {
         assert!(counts.get(&kind) > Some(&0), "no {kind:?}");
     }
-    assert!(twice.load(Ordering::SeqCst) > 0, "nobody voted twice");
+    assert!(town.twice.load(Ordering::SeqCst) > 0, "nobody voted twice");
+    assert!(
+        town.proved.load(Ordering::SeqCst) > 0,
+        "ballot proved nothing"
+    );
+    for effect in [Effect::FullDisk, Effect::WrongClock] {
+        let looks = noticed.totals().get(&effect).copied();
+        assert!(looks > Some(0), "no node noticed: {effect:?}");
+    }
     for machine in &mut machines {
         machine.node.terminate().expect(0);
     }
 }
 
+/// Starts a node on every machine but the last, each with a small disk and a cable to its console; the first ones finalise.
+fn start<'s>(
+    scene: &'s Scene,
+    lan: &Lan,
+    genesis: &Path,
+    keys: &[PathBuf],
+    faketime: &Path,
+) -> Vec<Machine<'s>> {
+    let machine = |index: usize| {
+        let (host, name) = (index + 1, format!("node{}", index + 1));
+        let home = scene.home(&name);
+        let disk = Disk::mount(&home, DISK_MIB);
+        let http = format!("{}:7118", lan.console(host));
+        let mut flags = vec!["--network", genesis.to_str().unwrap(), "--http", &http];
+        // The console is no way from node to node.
+        let listen = format!("/ip4/10.77.0.{host}/tcp/7117,/ip4/10.77.0.{host}/udp/7117/quic-v1");
+        let listen: Vec<&str> = listen.split(',').collect();
+        flags.extend(listen.iter().flat_map(|address| ["--listen", address]));
+        let key = keys.get(index).map(|key| {
+            // On the disk that fills up, like what the finaliser notes beside it.
+            let moved = home.join("finaliser.key");
+            fs::copy(key, &moved).unwrap();
+            moved
+        });
+        if let Some(key) = &key {
+            flags.extend(["--finaliser-key", key.to_str().unwrap()]);
+        }
+        let clock = WRONG_CLOCKS
+            .contains(&index)
+            .then(|| Clock::new(faketime.to_owned(), scene.path(&format!("{name}.clock"))));
+        let variables = clock.as_ref().map(Clock::variables).unwrap_or_default();
+        Machine {
+            node: Node::at_rest(scene, lan.host(host), &name, &flags, variables),
+            http: Http::at(http.parse().unwrap()),
+            disk,
+            clock,
+        }
+    };
+    let mut machines: Vec<Machine<'_>> = (0..MACHINES).map(machine).collect();
+    for machine in &mut machines {
+        machine.node.begin();
+    }
+    for machine in &mut machines {
+        machine.node.until_answers();
+        machine.node.until_peers(MACHINES as u64 - 1);
+    }
+    machines
+}
+
 /// Waits until all nodes have one tip, nothing waits, all of it is final, and every election that is in the chain too.
-fn until_healed(nodes: &[Http], machines: &[Machine<'_>], questions: &Mutex<Vec<Question>>) {
-    let last_close_ms = questions
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|question| question.closes_at_ms)
-        .max()
-        .unwrap();
+fn until_healed(machines: &[Machine<'_>], last_close_ms: u64) {
     let is_healed = |http: &Http| -> Result<String, String> {
         let status = http.read("/api/v1/status")?;
         let elections = http.read("/api/v1/elections?limit=100")?;
@@ -234,7 +235,8 @@ fn until_healed(nodes: &[Http], machines: &[Machine<'_>], questions: &Mutex<Vec<
         for machine in machines {
             assert!(machine.node.runs(), "{} is down", machine.node.name());
         }
-        let tips: BTreeSet<String> = nodes.iter().map(is_healed).collect::<Result<_, _>>()?;
+        let tips = machines.iter().map(|machine| is_healed(&machine.http));
+        let tips = tips.collect::<Result<BTreeSet<String>, _>>()?;
         match tips.len() {
             1 => Ok(()),
             _ => Err(format!("{tips:?}")),
@@ -243,7 +245,7 @@ fn until_healed(nodes: &[Http], machines: &[Machine<'_>], questions: &Mutex<Vec<
 }
 
 /// Prints what there was.
-fn summary(account: &Account, noticed: &Noticed, took: Duration) {
+fn summary(account: &Account, town: &Town<'_>, noticed: &Noticed) {
     let mut answers: BTreeMap<&str, usize> = BTreeMap::new();
     let mut ends = 0;
     for entry in &account.history {
@@ -276,11 +278,14 @@ fn summary(account: &Account, noticed: &Noticed, took: Duration) {
     let ending = &account.endings[0];
     let votes: u64 = ending.results.values().map(|result| result.votes).sum();
     println!(
-        "{took:?}: answers {answers:?}; acknowledged {fates:?}; {} blocks, {} checkpoints, {} elections, {votes} votes; \
-         processes ended {ends} times; {noticed:?}",
+        "answers {answers:?}; acknowledged {fates:?}; {:?} handed in twice, {:?} proved by ballot; {} blocks, {} checkpoints, {} elections, {votes} votes; \
+         processes ended {ends} times; looks that showed {:?}",
+        town.twice,
+        town.proved,
         ending.chain.len(),
         ending.checkpoint.0,
         ending.results.len(),
+        noticed.totals(),
     );
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use votenode::chain::election::{Choices, ElectionId};
 use votenode::chain::network::Network;
 use votenode::chain::sign;
-use votenode::chain::transaction::Transaction;
+use votenode::chain::transaction::{Payload, Transaction};
 use votenode::client::election_file::{ElectionFile, Timing};
 use votenode::client::make::{Admission, registration};
 use votenode::crypto::{SigningKey, VoterId};
@@ -41,17 +41,37 @@ pub struct Question {
 /// What all who hand something in share.
 pub struct Town<'a> {
     pub network: &'a Network,
-    pub nodes: &'a [Http],
-    pub history: &'a History,
-    pub open: &'a Open,
-    pub questions: &'a Mutex<Vec<Question>>,
+    /// Consoles of all nodes.
+    pub nodes: Vec<Http>,
+    pub history: History,
+    pub open: Open,
+    questions: Mutex<Vec<Question>>,
     /// Second votes of somebody in one election that were handed in.
-    pub twice: &'a AtomicUsize,
+    pub twice: AtomicUsize,
     /// What `ballot` proved to be final.
-    pub proved: &'a AtomicUsize,
+    pub proved: AtomicUsize,
 }
 
-impl Town<'_> {
+impl<'a> Town<'a> {
+    pub fn new(network: &'a Network, nodes: Vec<Http>) -> Self {
+        Self {
+            network,
+            nodes,
+            history: History::default(),
+            open: Open::default(),
+            questions: Mutex::default(),
+            twice: AtomicUsize::default(),
+            proved: AtomicUsize::default(),
+        }
+    }
+
+    /// When the last polls close; 0 if there were none.
+    pub fn last_close_ms(&self) -> u64 {
+        let all = self.questions.lock().unwrap();
+        let closes = all.iter().map(|question| question.closes_at_ms);
+        closes.max().unwrap_or_default()
+    }
+
     /// Hands a transaction to a node.
     fn hand(&self, node: usize, transaction: &Transaction, what: &What) -> Answer {
         let tx = transaction.id().to_string();
@@ -223,7 +243,7 @@ pub fn open(town: &Town<'_>, dice: &mut Dice, title: &str, span: Duration) {
     let closes_at_ms = terms.closes_at_ms;
     let organiser = SigningKey::generate().unwrap();
     let transaction = sign::open_election(town.network, &organiser, terms).unwrap();
-    let votenode::chain::transaction::Payload::Election { election } = &transaction.payload else {
+    let Payload::Election { election } = &transaction.payload else {
         panic!("{transaction:?}");
     };
     let id = election.id();

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::history::{Event, History, State, now_ms};
+use super::voters::Town;
 use crate::harness::http::Http;
 
 /// Pause between two looks at a node.
@@ -16,8 +17,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Transactions that a node is asked for at one look.
 const AT_ONCE: usize = 20;
 
-/// A node's picture of itself is at most so old unless something is wrong, in milliseconds.
-const STALE_MS: u64 = 2_000;
+/// How much before the question the time in an answer may lie if the clock goes right, in milliseconds: rounding.
+const ROUNDING_MS: u64 = 10;
 
 /// Transactions that a node acknowledged and that nobody has seen final yet, by node.
 #[derive(Default)]
@@ -57,37 +58,74 @@ impl Open {
     }
 }
 
-/// Effects of faults that a node was seen to notice.
-#[derive(Debug, Default)]
-pub struct Noticed {
-    /// Looks at which a disk was full.
-    pub full_disk: AtomicU64,
-    /// Looks at which the clock was off.
-    pub wrong_clock: AtomicU64,
-    /// Looks at which a node noticed that its clock and its peers' are apart by seconds.
-    pub clock_offset: AtomicU64,
-    /// Looks at which a node did not mine although something waited.
-    pub no_mining: AtomicU64,
-    /// Looks at which a node had fewer than half of its peers.
-    pub few_peers: AtomicU64,
+/// What a fault does to a node, as the node itself says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Its disk is full.
+    FullDisk,
+    /// Its clock is off.
+    WrongClock,
+    /// It notices that its clock and its peers' are apart by seconds.
+    ClockOffset,
+    /// It does not mine although something waits.
+    NoMining,
+    /// It is connected with less than half of the others.
+    FewPeers,
+}
+
+/// At how many looks each effect was seen at each node.
+#[derive(Default)]
+pub struct Noticed(Mutex<BTreeMap<(usize, Effect), u64>>);
+
+impl Noticed {
+    pub fn count(&self, node: usize, effect: Effect) {
+        *self.0.lock().unwrap().entry((node, effect)).or_default() += 1;
+    }
+
+    /// Looks at this node that showed this.
+    pub fn at(&self, node: usize, effect: Effect) -> u64 {
+        let all = self.0.lock().unwrap();
+        all.get(&(node, effect)).copied().unwrap_or_default()
+    }
+
+    /// Looks at any node by what they showed.
+    pub fn totals(&self) -> BTreeMap<Effect, u64> {
+        let mut totals = BTreeMap::new();
+        for ((_, effect), looks) in &*self.0.lock().unwrap() {
+            *totals.entry(*effect).or_default() += looks;
+        }
+        totals
+    }
 }
 
 /// One who looks at one node.
 pub struct Watcher<'a> {
-    pub node: usize,
-    pub http: Http,
-    pub history: &'a History,
-    pub open: &'a Open,
-    pub noticed: &'a Noticed,
+    node: usize,
+    http: Http,
+    history: &'a History,
+    open: &'a Open,
+    noticed: &'a Noticed,
     /// Checkpoints that were noted already, and the last one that the node named.
-    pub noted: BTreeSet<Checkpoint>,
-    pub newest: Option<Checkpoint>,
+    noted: BTreeSet<Checkpoint>,
+    newest: Option<Checkpoint>,
 }
 
 /// Number, block and height.
-pub type Checkpoint = (u64, String, u64);
+type Checkpoint = (u64, String, u64);
 
-impl Watcher<'_> {
+impl<'a> Watcher<'a> {
+    pub fn new(node: usize, town: &'a Town<'_>, noticed: &'a Noticed) -> Self {
+        Self {
+            node,
+            http: town.nodes[node],
+            history: &town.history,
+            open: &town.open,
+            noticed,
+            noted: BTreeSet::new(),
+            newest: None,
+        }
+    }
+
     /// Looks until the flag is raised. A node that does not answer is looked at again later.
     pub fn watch(&mut self, ended: &AtomicBool) {
         let mut last = String::new();
@@ -98,7 +136,7 @@ impl Watcher<'_> {
     }
 
     /// Looks once. `last` is the transaction that was asked for last.
-    pub fn look(&mut self, last: &mut String) -> Result<(), String> {
+    fn look(&mut self, last: &mut String) -> Result<(), String> {
         let asked_ms = now_ms();
         let status = self.http.read("/api/v1/status")?;
         self.note_status(&status, asked_ms);
@@ -143,20 +181,19 @@ impl Watcher<'_> {
     }
 
     fn note_status(&self, status: &Value, asked_ms: u64) {
-        let count = |counter: &AtomicU64, seen: bool| {
-            counter.fetch_add(u64::from(seen), Ordering::SeqCst);
-        };
-        count(&self.noticed.full_disk, status["disk_full"] == true);
-        let theirs = status["now_ms"].as_u64().unwrap();
-        let is_right = (asked_ms.saturating_sub(STALE_MS)..=now_ms()).contains(&theirs);
-        count(&self.noticed.wrong_clock, !is_right);
-        let offset = status["clock_offset_ms"].as_i64().unwrap_or_default();
-        count(&self.noticed.clock_offset, offset.abs() > 1_000);
-        count(
-            &self.noticed.no_mining,
-            !status["mining"]["paused"].is_null(),
-        );
-        count(&self.noticed.few_peers, status["peers"].as_u64() < Some(3));
+        let theirs_ms = status["now_ms"].as_u64().unwrap();
+        let is_right = (asked_ms.saturating_sub(ROUNDING_MS)..=now_ms()).contains(&theirs_ms);
+        let offset_ms = status["clock_offset_ms"].as_i64().unwrap_or_default();
+        let effects = [
+            (Effect::FullDisk, status["disk_full"] == true),
+            (Effect::WrongClock, !is_right),
+            (Effect::ClockOffset, offset_ms.abs() > 1_000),
+            (Effect::NoMining, !status["mining"]["paused"].is_null()),
+            (Effect::FewPeers, status["peers"].as_u64() < Some(3)),
+        ];
+        for (effect, _) in effects.iter().filter(|(_, shows)| *shows) {
+            self.noticed.count(self.node, *effect);
+        }
     }
 
     fn note_checkpoint(&self, (number, block, height): Checkpoint) {
