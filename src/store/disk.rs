@@ -1,10 +1,15 @@
 //! Where the database lies: a file, or memory that outlives the store, so that a simulated node can crash and restart.
 
+mod journal;
+
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
+
+use journal::Operation;
+pub use journal::{Journal, Loss, Replay};
 
 /// A disk in memory. Clones are the same disk. It has room for `quota` bytes and says that it is full beyond that, as a
 /// file system does; and it knows what of it would be left after a loss of power.
@@ -16,6 +21,7 @@ struct Contents {
     quota: u64,
     /// What was there before each change since the last sync, in the order of the changes.
     unsynced: Vec<Undo>,
+    journal: Option<Journal>,
 }
 
 /// How a change is taken back.
@@ -24,6 +30,14 @@ enum Undo {
     Bytes(usize, Vec<u8>),
     /// The disk was so long.
     Length(usize),
+}
+
+impl Contents {
+    fn note(&mut self, operation: impl FnOnce() -> Operation) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(operation());
+        }
+    }
 }
 
 impl std::fmt::Debug for Contents {
@@ -48,6 +62,7 @@ impl MemoryDisk {
             bytes,
             quota: u64::MAX,
             unsynced: Vec::new(),
+            journal: None,
         })))
     }
 
@@ -77,6 +92,24 @@ impl MemoryDisk {
     /// Sets how many bytes there is room for. What is there already stays.
     pub fn set_quota(&self, bytes: u64) {
         self.write_lock().quota = bytes;
+    }
+
+    /// Writes down everything that is done to the disk from now on, to find out what a power cut would have left.
+    pub fn start_journal(&self) {
+        let mut contents = self.write_lock();
+        contents.journal = Some(Journal::new(contents.bytes.clone()));
+    }
+
+    /// What was done since the journal was started; nothing if it was not.
+    pub fn journal(&self) -> Journal {
+        let contents = self.read_lock();
+        let nothing = || Journal::new(contents.bytes.clone());
+        contents.journal.clone().unwrap_or_else(nothing)
+    }
+
+    /// How many operations the journal holds.
+    pub fn operations(&self) -> usize {
+        self.read_lock().journal.as_ref().map_or(0, Journal::len)
     }
 
     // A writer that panicked left whole bytes behind, as a disk would.
@@ -127,11 +160,14 @@ impl StorageBackend for MemoryDisk {
         }
         contents.unsynced.push(Undo::Length(before));
         contents.bytes.resize(len, 0);
+        contents.note(|| Operation::Length(len));
         Ok(())
     }
 
     fn sync_data(&self) -> Result<(), std::io::Error> {
-        self.write_lock().unsynced.clear();
+        let mut contents = self.write_lock();
+        contents.unsynced.clear();
+        contents.note(|| Operation::Sync);
         Ok(())
     }
 
@@ -140,6 +176,7 @@ impl StorageBackend for MemoryDisk {
         let range = range(offset, data.len(), contents.bytes.len())?;
         let before = contents.bytes[range.clone()].to_vec();
         contents.unsynced.push(Undo::Bytes(range.start, before));
+        contents.note(|| Operation::Write(range.start, data.to_vec()));
         contents.bytes[range].copy_from_slice(data);
         Ok(())
     }

@@ -38,7 +38,7 @@ mod tests;
 
 pub use body::BlockBody;
 pub use commit::{Appended, Commit, NewBlock, Switch, encode_body};
-pub use disk::MemoryDisk;
+pub use disk::{Journal, Loss, MemoryDisk, Replay};
 pub use error::{OpenError, StoreError};
 pub use finality::Checkpoint;
 pub use open::{Expect, ReadOnlyStore};

@@ -1,55 +1,29 @@
-//! Power cuts: a disk that stops at some write and loses some of what was not synced.
+//! A disk that fails under a store that runs: at some write, for a while or for good.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use redb::StorageBackend;
 
 use super::check::check;
 use super::model::{Model, WORLD, mix, small};
 use crate::store::disk::Disk;
-use crate::store::{Expect, MemoryDisk, Store, StoreConfig, StoreError};
-
-/// A change that was not synced yet.
-#[derive(Clone, Debug)]
-enum Change {
-    Length(usize),
-    Write(usize, Vec<u8>),
-}
-
-fn replay(bytes: &mut Vec<u8>, change: &Change) {
-    match change {
-        Change::Length(length) => bytes.resize(*length, 0),
-        Change::Write(offset, data) => {
-            let end = offset + data.len();
-            // A lost change of the length can leave a write without its place.
-            if bytes.len() < end {
-                bytes.resize(end, 0);
-            }
-            bytes[*offset..end].copy_from_slice(data);
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Platter {
-    now: Vec<u8>,
-    synced: Vec<u8>,
-    since: Vec<Change>,
-}
+use crate::store::{Expect, Loss, MemoryDisk, Store, StoreConfig, StoreError};
 
 /// A disk that fails for good after a number of operations.
 #[derive(Clone, Debug)]
 struct FailingDisk {
-    platter: Arc<Mutex<Platter>>,
+    disk: MemoryDisk,
     left: Arc<AtomicU64>,
     unreadable: Arc<AtomicBool>,
 }
 
 impl FailingDisk {
     fn new() -> Self {
+        let disk = MemoryDisk::default();
+        disk.start_journal();
         Self {
-            platter: Arc::default(),
+            disk,
             left: Arc::new(AtomicU64::new(u64::MAX)),
             unreadable: Arc::default(),
         }
@@ -67,56 +41,40 @@ impl FailingDisk {
             .map_err(|_| std::io::Error::other("the power is gone"))
     }
 
-    fn change(&self, change: Change) -> Result<(), std::io::Error> {
-        self.operate()?;
-        let mut platter = self.platter.lock().unwrap();
-        replay(&mut platter.now, &change);
-        platter.since.push(change);
-        Ok(())
-    }
-
     /// What is left after the power came back: all that was synced and a random part of the rest.
     fn survivors(&self, seed: u64) -> MemoryDisk {
-        let platter = self.platter.lock().unwrap();
-        let mut bytes = platter.synced.clone();
-        for (number, change) in (0u64..).zip(&platter.since) {
-            if mix(seed + number).is_multiple_of(2) {
-                replay(&mut bytes, change);
-            }
-        }
-        MemoryDisk::from_bytes(bytes)
+        let journal = self.disk.journal();
+        let mut replay = journal.replay();
+        while replay.step() {}
+        replay.survivor(Loss::Some { seed, piece: 512 })
     }
 }
 
 impl StorageBackend for FailingDisk {
     fn len(&self) -> Result<u64, std::io::Error> {
-        Ok(self.platter.lock().unwrap().now.len() as u64)
+        self.disk.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
         if self.unreadable.load(Ordering::SeqCst) {
             return Err(std::io::Error::other("a bad sector"));
         }
-        let platter = self.platter.lock().unwrap();
-        let start = offset as usize;
-        out.copy_from_slice(&platter.now[start..start + out.len()]);
-        Ok(())
+        self.disk.read(offset, out)
     }
 
     fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
-        self.change(Change::Length(len as usize))
+        self.operate()?;
+        self.disk.set_len(len)
     }
 
     fn sync_data(&self) -> Result<(), std::io::Error> {
         self.operate()?;
-        let mut platter = self.platter.lock().unwrap();
-        platter.synced = platter.now.clone();
-        platter.since.clear();
-        Ok(())
+        self.disk.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
-        self.change(Change::Write(offset as usize, data.to_vec()))
+        self.operate()?;
+        self.disk.write(offset, data)
     }
 }
 

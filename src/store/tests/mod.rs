@@ -8,5 +8,6 @@ mod damage;
 mod finality;
 mod full;
 mod model;
+mod power;
 mod random;
 mod reading;
