@@ -31,6 +31,10 @@ finality-kills kills="50" seed="1":
 lan-chaos seconds="600" seed="1":
     VOTENODE_TEST_CHAOS_SECONDS={{ seconds }} VOTENODE_TEST_SEED={{ seed }} cargo test --test lan chaos -- --nocapture
 
+# the power cut at every operation of recorded runs, and everything unsynced lost in many ways
+power-cuts:
+    VOTENODE_TEST_CUTS=all cargo test --lib -- power --nocapture
+
 # the gossip layer for a minute at a thousand messages a second
 gossip-load:
     cargo test --release --package votenode-p2p -- --ignored links_survive_a_minute

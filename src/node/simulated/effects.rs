@@ -48,6 +48,7 @@ impl Net {
                         by: host,
                         topic,
                         at_ms: self.now_ms,
+                        operations: self.hosts[host].disk.operations(),
                         data: data.clone(),
                     });
                     self.spread(host, topic, id, &data);
@@ -82,7 +83,9 @@ impl Net {
             } => {
                 self.trace(host, b'a', &wire::encode(&outcomes));
                 if let Submitter::Local(number) = submitter {
-                    self.hosts[host].answers.insert(number, outcomes);
+                    let host = &mut self.hosts[host];
+                    host.answered_at.insert(number, host.disk.operations());
+                    host.answers.insert(number, outcomes);
                 }
             }
             Effect::Mine { epoch, header } => {

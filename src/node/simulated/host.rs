@@ -106,6 +106,8 @@ pub struct Host {
     pub seen: BTreeMap<MessageId, Seen>,
     /// Answers to submissions, by their numbers.
     pub answers: BTreeMap<u64, Vec<Outcome>>,
+    /// Operations in the journal of the disk when each submission was answered.
+    pub answered_at: BTreeMap<u64, usize>,
     /// The number beside the finaliser's key.
     pub promise: MemoryPromise,
     /// Why the node stopped itself, if it did.
@@ -129,6 +131,7 @@ impl Host {
             following: false,
             seen: BTreeMap::new(),
             answers: BTreeMap::new(),
+            answered_at: BTreeMap::new(),
             promise: MemoryPromise::default(),
             conflict: None,
             busy_until_ms: 0,

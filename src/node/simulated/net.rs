@@ -55,6 +55,8 @@ pub struct Published {
     pub topic: Topic,
     /// When, in virtual milliseconds.
     pub at_ms: u64,
+    /// Operations in the journal of the publisher's disk by then.
+    pub operations: usize,
     /// The payload.
     pub data: Vec<u8>,
 }

@@ -12,6 +12,7 @@ mod gossip;
 mod idle;
 mod partition;
 mod pin;
+mod power;
 mod states;
 mod sync;
 
