@@ -82,8 +82,13 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(".new");
     let draft = PathBuf::from(draft);
+    // What is left of an interrupted attempt may have any mode, or lead somewhere else.
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&draft)?;
@@ -164,6 +169,7 @@ impl DataDir {
             error,
         };
         create_private(&paths.root).map_err(failed)?;
+        check_private(&paths.root).map_err(failed)?;
         // Not truncated before the lock is held: it may hold the number of the process that holds it.
         let mut lock = OpenOptions::new()
             .read(true)
@@ -222,6 +228,26 @@ fn create_private(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
+/// Refuses a directory into which the group or others can write: they could put a database, a key or a socket of their
+/// own in the place of the node's.
+fn check_private(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
+        if mode & 0o022 != 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "others can write into it (mode {mode:04o}): run chmod go-w {}",
+                    path.display()
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -257,6 +283,32 @@ mod tests {
         dir.replace(&dir.http_address(), b"127.0.0.1:2").unwrap();
         assert_eq!(mode(&dir.http_address()), 0o600);
         assert_eq!(fs::read(dir.http_address()).unwrap(), b"127.0.0.1:2");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_that_others_can_write_into_is_refused_and_links_in_it_are_not_followed() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let root = tempfile::tempdir().unwrap();
+        let mode = |mode| {
+            fs::set_permissions(root.path(), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for open in [0o777, 0o1777, 0o775, 0o702] {
+            mode(open);
+            let error = DataDir::open(root.path()).unwrap_err();
+            assert!(error.to_string().contains("chmod go-w"), "{error}");
+        }
+        mode(0o755);
+        let dir = DataDir::open(root.path()).unwrap();
+        let elsewhere = root.path().join("elsewhere");
+        fs::write(&elsewhere, b"untouched").unwrap();
+        let mut draft = dir.http_address().into_os_string();
+        draft.push(".new");
+        std::os::unix::fs::symlink(&elsewhere, draft).unwrap();
+        dir.replace(&dir.http_address(), b"new").unwrap();
+        assert_eq!(fs::read(&elsewhere).unwrap(), b"untouched");
+        assert!(!dir.http_address().is_symlink());
     }
 
     #[test]

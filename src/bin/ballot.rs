@@ -8,6 +8,7 @@ use votenode::client::command::{self, args};
 use votenode::client::exit::Exit;
 
 fn main() -> ExitCode {
+    votenode::crypto::process::keep_memory_private();
     let cli = args::command()
         .try_get_matches()
         .and_then(|matches| args::Cli::from_arg_matches(&matches));

@@ -23,6 +23,7 @@ use clap::error::{ContextKind, ContextValue};
 
 use crate::config::{ConfigError, Directories, FileError, Layer, Settings};
 use crate::crypto::code::redact;
+use crate::crypto::process::keep_memory_private;
 use crate::datadir::DataPaths;
 use crate::demo::{self, DemoError, Problem};
 pub use exit::{Exit, Failure};
@@ -41,6 +42,7 @@ impl From<ConfigError> for Failure {
 
 /// Reads the command line and does what it asks for; failures are printed on stderr.
 pub fn main() -> Exit {
+    keep_memory_private();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return unparsed(&error),

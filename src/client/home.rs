@@ -15,7 +15,7 @@
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use votenode_p2p::Multiaddr;
@@ -347,7 +347,8 @@ pub fn write_new_file(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
     }
 }
 
-/// Writes the bytes under another name, and has that moved.
+/// Writes the bytes under another name, and has that moved. How somebody voted is nobody else's business until it is
+/// handed in, so that the file is its owner's alone.
 fn publish_file(
     path: &Path,
     bytes: &[u8],
@@ -359,7 +360,11 @@ fn publish_file(
         _ => Path::new("."),
     };
     let temporary = directory.join(format!(".votenode-{suffix:016x}.tmp"));
-    let written = fs::File::create_new(&temporary)
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)
         .and_then(|mut file| {
             file.write_all(bytes)?;
             file.sync_all()

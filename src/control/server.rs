@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,16 +102,22 @@ pub fn serve(
 /// The socket gets its name only once nobody else can connect to it.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let (path, _folder) = short(path)?;
-    let draft = path.with_extension("new");
+    // A socket is made with whatever mode the umask leaves. In a directory of its own nobody finds it meanwhile.
+    let folder = path.with_extension("d");
+    let draft = folder.join("s");
+    let gone = |removed: io::Result<()>| match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
     for old in [&path, &draft] {
-        match std::fs::remove_file(old) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        gone(std::fs::remove_file(old))?;
     }
+    gone(std::fs::remove_dir(&folder))?;
+    std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
     let listener = UnixListener::bind(&draft)?;
     std::fs::set_permissions(&draft, Permissions::from_mode(0o600))?;
     std::fs::rename(&draft, &path)?;
+    std::fs::remove_dir(&folder)?;
     Ok(listener)
 }
 

@@ -90,11 +90,23 @@ async fn only_the_owner_can_reach_it_and_it_goes_with_the_node() {
     let path = site.path();
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    assert!(!path.with_extension("new").exists());
+    assert!(!path.with_extension("d").exists());
     drop(site.control);
     assert!(!path.exists());
     let gone = Client::connect(&path).unwrap_err();
     assert!(matches!(gone, ClientError::NoNode { .. }));
+}
+
+#[tokio::test]
+async fn what_a_crash_left_is_no_obstacle() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("control.sock");
+    std::fs::write(&path, b"").unwrap();
+    let folder = path.with_extension("d");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("s"), b"").unwrap();
+    let site = Site::in_folder(dir, Ok(Vec::new()));
+    assert!(site.ask(Request::Status).await.is_ok());
 }
 
 #[cfg(target_os = "linux")]

@@ -3,12 +3,14 @@
 //! Every primitive that two nodes must agree on is here: which BLAKE3 context belongs to which purpose ([`Context`]),
 //! which signatures are valid ([`PublicKey::verify`], by the rules of ZIP 215), what a ring key proves
 //! ([`RingProof`]) and what a stamp costs ([`stamp`]). The module knows bytes. It must not know what a transaction, a
-//! block or a message looks like, and it touches the file system only in [`secret_file`].
+//! block or a message looks like, and it touches the file system only in [`secret_file`]
+//! and the process that it is part of only in [`process`].
 
 mod batch;
 pub mod code;
 mod context;
 mod hash;
+pub mod process;
 mod random;
 mod ring;
 pub mod secret_file;

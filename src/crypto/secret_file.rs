@@ -167,6 +167,18 @@ impl Drop for Temporary {
     }
 }
 
+/// Refuses a file that the group or others can read or write. `metadata` is that of the open file.
+pub fn check_private(path: &Path, metadata: &fs::Metadata) -> Result<(), SecretFileError> {
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(SecretFileError::NotPrivate {
+        path: path.to_owned(),
+        mode,
+    })
+}
+
 /// A secret file that was read but not opened yet.
 pub struct SecretFile {
     path: PathBuf,
@@ -196,13 +208,7 @@ pub fn read(path: &Path) -> Result<SecretFile, SecretFileError> {
             path: path.to_owned(),
         });
     }
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(SecretFileError::NotPrivate {
-            path: path.to_owned(),
-            mode,
-        });
-    }
+    check_private(path, &metadata)?;
     let format_error = |source| SecretFileError::Format {
         path: path.to_owned(),
         source,

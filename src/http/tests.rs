@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -504,6 +505,81 @@ async fn foreign_names_and_pages_are_kept_out() {
     assert_eq!(answer.error_code(), "forbidden");
     let own = format!("Origin: http://{}\r\n", site.address);
     assert_eq!(site.post(&own, &hex).await.status, 200);
+}
+
+/// Takes every command and writes down its name.
+fn note_commands(mut commands: tokio::sync::mpsc::Receiver<Command>) -> Arc<Mutex<Vec<String>>> {
+    let noted = Arc::new(Mutex::new(Vec::new()));
+    let notes = noted.clone();
+    tokio::spawn(async move {
+        while let Some(command) = commands.recv().await {
+            let name = format!("{command:?}");
+            let name = name.split([' ', '{']).next().unwrap_or_default();
+            notes.lock().unwrap().push(name.to_owned());
+            match command {
+                Command::Peers { reply } => drop(reply.send(Vec::new())),
+                Command::Submit { reply, .. } => drop(reply.send(vec![Outcome::Accepted {}])),
+                _ => {}
+            }
+        }
+    });
+    noted
+}
+
+#[tokio::test]
+async fn whatever_the_method_and_the_path_nothing_but_a_submission_changes_the_node() {
+    let made = fabricate();
+    let noted = note_commands(made.commands);
+    let site = Site::new(made.handle);
+    let body = to_hex(&wire::encode(&made.waiting));
+    let id = made.registration.to_string();
+    let mut paths: BTreeSet<String> = routes()
+        .into_iter()
+        .map(|(_, path, _)| {
+            path.replace("{block}", "1")
+                .replace("{number}", "1")
+                .replace("{id}", &id)
+        })
+        .collect();
+    // What only the control socket does.
+    paths.extend(["ban", "unban", "release-pin", "stop", "export"].map(|name| format!("/{name}")));
+    paths.extend(["ban", "stop"].map(|name| format!("/api/v1/{name}")));
+    let request = |method: &str, path: &str, host: &str, origin: &str| {
+        let length = body.len();
+        site.send(format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{origin}Content-Length: {length}\r\n\
+             Connection: close\r\n\r\n{body}"
+        ))
+    };
+    let own = site.address.to_string();
+    let evil = "Origin: http://evil.example\r\n";
+    let mut taken = BTreeSet::new();
+    for path in &paths {
+        for method in [
+            "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW",
+        ] {
+            let asked = format!("{method} {path}");
+            let rebound = request(method, path, "rebound.example", "").await;
+            assert_eq!(rebound.status, 403, "{asked}");
+            let reads = matches!(method, "GET" | "HEAD");
+            if !reads {
+                let foreign = request(method, path, &own, evil).await;
+                assert_eq!(foreign.status, 403, "{asked}");
+            }
+            assert_eq!(*noted.lock().unwrap(), [""; 0], "{asked}");
+            let answer = request(method, path, &own, if reads { evil } else { "" }).await;
+            assert!(!answer.head.contains("access-control"), "{asked}");
+            let commands = std::mem::take(&mut *noted.lock().unwrap());
+            for command in commands {
+                taken.insert(format!("{asked}: {command}"));
+            }
+        }
+    }
+    taken.retain(|command| !command.ends_with(": Peers"));
+    assert_eq!(
+        taken,
+        BTreeSet::from(["POST /api/v1/transactions: Submit".to_owned()])
+    );
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use votenode_p2p::Multiaddr;
+use zeroize::Zeroizing;
 
 use crate::client::exit;
 use crate::client::time::{TimeError, parse_duration};
@@ -121,6 +122,24 @@ pub struct Global {
     pub until: Option<Until>,
 }
 
+/// A secret code from the command line: wiped when dropped, and not shown.
+#[derive(Clone)]
+pub struct Code(pub Zeroizing<String>);
+
+impl std::str::FromStr for Code {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+}
+
+impl std::fmt::Debug for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Code(…)")
+    }
+}
+
 /// How long to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Until {
@@ -169,16 +188,25 @@ pub enum Command {
 #[command(after_help = "\
 Examples:
   ballot register
-  ballot register --invitation invite1…
-  ballot register --invitation - < code.txt
+  ballot register --invitation -                 then type or paste the code, which is not shown
+  ballot register --invitation-file code.txt
   ballot register --passphrase
 
 The first registration makes the voter file. Keep a copy of it: whoever has it can vote for you,
 and without it you cannot. Registering again does no harm.")]
 pub struct Register {
-    /// The code of an invitation, or - to read it from standard input.
-    #[arg(long, value_name = "CODE")]
-    pub invitation: Option<String>,
+    /// The code of an invitation, or - to type it or read it from standard input. A code that stands in the command
+    /// itself is seen by everybody on this machine while it runs, and kept by your shell.
+    #[arg(
+        long,
+        value_name = "CODE",
+        env = "VOTENODE_INVITATION",
+        hide_env_values = true
+    )]
+    pub invitation: Option<Code>,
+    /// File with the code of an invitation, which only you can read.
+    #[arg(long, value_name = "FILE", conflicts_with = "invitation")]
+    pub invitation_file: Option<PathBuf>,
     /// Protect a new voter file with a passphrase.
     #[arg(long)]
     pub passphrase: bool,
@@ -369,6 +397,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn an_invitation_is_not_shown_and_comes_in_one_way_only() {
+        let parse = |flags: &[&str]| {
+            let line = ["ballot", "register"].iter().chain(flags);
+            Cli::try_parse_from(line)
+        };
+        let cli = parse(&["--invitation", "invite1secret"]).expect("a command");
+        assert!(!format!("{cli:?}").contains("secret"), "{cli:?}");
+        assert!(parse(&["--invitation", "-", "--invitation-file", "x"]).is_err());
+        assert!(parse(&["--invitation-file", "x"]).is_ok());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::client::home::Home;
 use crate::client::link::LinkOptions;
 use crate::client::session::{Session, SessionOptions};
 use crate::client::submission::{Goal, Progress, Submitted};
-use crate::crypto::VoterId;
+use crate::crypto::{VoterId, secret_file};
 use crate::genesis;
 use crate::join::{GenesisQuery, JoinError, fetch_genesis};
 
@@ -360,10 +360,15 @@ fn passphrase_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let wrong = |error: std::io::Error| {
         Failure::usage(format!("--passphrase-file {}: {error}", path.display()))
     };
-    let mut text = Zeroizing::new(String::new());
-    crate::files::open(path)
-        .map_err(wrong)?
-        .take(MAX_PASSPHRASE_BYTES)
+    let file = crate::files::open(path).map_err(wrong)?;
+    let metadata = file.metadata().map_err(wrong)?;
+    // What comes through a pipe lies nowhere.
+    if metadata.is_file() {
+        secret_file::check_private(path, &metadata)
+            .map_err(|error| Failure::usage(format!("--passphrase-file: {error}")))?;
+    }
+    let mut text = Zeroizing::new(String::with_capacity(MAX_PASSPHRASE_BYTES as usize));
+    file.take(MAX_PASSPHRASE_BYTES)
         .read_to_string(&mut text)
         .map_err(wrong)?;
     let first = text.lines().next().unwrap_or_default();

@@ -7,16 +7,16 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::chain::transaction::{Admission as SignedAdmission, Payload, Transaction};
-use crate::client::command::args::{Register, VoterCommand};
+use crate::client::command::args::{Code, Register, VoterCommand};
 use crate::client::command::context::Context;
 use crate::client::command::failure::Failure;
 use crate::client::command::output::Outcome;
 use crate::client::command::transact;
-use crate::client::home::Sent;
+use crate::client::home::{HomeError, Sent};
 use crate::client::make::{self, Admission};
 use crate::client::session::Session;
 use crate::client::time::now_ms;
-use crate::crypto::{Invitation, VoterId};
+use crate::crypto::{Invitation, VoterId, secret_file};
 
 /// Longest code read from standard input, in bytes.
 const MAX_CODE_BYTES: u64 = 1_024;
@@ -94,19 +94,7 @@ fn read_code(prompt: &str) -> Result<Zeroizing<String>, Failure> {
 
 /// `ballot register`.
 pub async fn register(context: &mut Context, args: Register) -> Result<Outcome, Failure> {
-    let admission = match args.invitation.as_deref() {
-        None => Admission::Open,
-        Some(code) => {
-            let code = match code {
-                "-" => read_code("Invitation (invite1…): ")?,
-                code => Zeroizing::new(code.to_owned()),
-            };
-            let invitation: Invitation = code
-                .parse()
-                .map_err(|error| Failure::usage(format!("--invitation: {error}")))?;
-            Admission::Invited(Box::new(invitation))
-        }
-    };
+    let admission = admission(&args)?;
     let made = !context.home.has_voter();
     let id = if made {
         let id = VoterId::generate().map_err(Failure::failed)?;
@@ -139,6 +127,27 @@ pub async fn register(context: &mut Context, args: Register) -> Result<Outcome, 
     }
     session.close().await;
     Ok(outcome)
+}
+
+/// What lets the voter onto the roll.
+fn admission(args: &Register) -> Result<Admission, Failure> {
+    let (code, named) = match (&args.invitation, &args.invitation_file) {
+        (Some(Code(code)), _) if code.as_str() == "-" => (
+            read_code("Invitation (invite1…): ")?,
+            "--invitation".to_owned(),
+        ),
+        (Some(Code(code)), _) => (code.clone(), "--invitation".to_owned()),
+        (None, Some(path)) => {
+            let file = secret_file::read(path).map_err(HomeError::from)?;
+            let code = file.open(None).map_err(HomeError::from)?;
+            (code, path.display().to_string())
+        }
+        (None, None) => return Ok(Admission::Open),
+    };
+    let invitation: Invitation = code
+        .parse()
+        .map_err(|error| Failure::usage(format!("{named}: {error}")))?;
+    Ok(Admission::Invited(Box::new(invitation)))
 }
 
 /// The registration to hand in: the one that was made before, the one in the chain, or a new one.

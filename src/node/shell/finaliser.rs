@@ -1,6 +1,6 @@
 //! The files of a finaliser's node: the number beside its key, and the evidence when finalisers broke the rules.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -8,12 +8,15 @@ use tracing::error;
 
 use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::genesis::NetworkId;
+use crate::crypto::secret_file;
 use crate::datadir::{DataPaths, replace_file};
 use crate::node::finality::{Conflict, Promise, Promised};
 use crate::wire;
 
 /// First line of the file.
 const HEAD: &str = "votenode finaliser state 1";
+/// More than any such file holds.
+const MAX_BYTES: u64 = 1_024;
 
 /// The number beside a finaliser's key, in a file: see [`crate::node::finality`].
 #[derive(Clone, Debug)]
@@ -62,12 +65,17 @@ impl PromiseFile {
 
 impl Promise for PromiseFile {
     fn read(&mut self) -> io::Result<Option<Promised>> {
-        match std::fs::read(&self.path) {
-            // What is no text is as damaged as any other text, and named by its path.
-            Ok(bytes) => self.parse(&String::from_utf8_lossy(&bytes)).map(Some),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let file = match crate::files::open(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        // Whoever can write here decides what the key signs again.
+        secret_file::check_private(&self.path, &file.metadata()?)
+            .map_err(|error| io::Error::new(ErrorKind::InvalidData, error.to_string()))?;
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+        // What is no text is as damaged as any other text, and named by its path.
+        self.parse(&String::from_utf8_lossy(&bytes)).map(Some)
     }
 
     fn write(&mut self, promised: Promised) -> io::Result<()> {
@@ -126,6 +134,16 @@ mod tests {
             file.write(promised).unwrap();
             assert_eq!(file.clone().read().unwrap(), Some(promised));
         }
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |mode| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for open in [0o644, 0o620, 0o602] {
+            mode(open);
+            let refused = file.read().unwrap_err();
+            assert!(refused.to_string().contains("chmod 600"), "{refused}");
+        }
+        mode(0o600);
         let other = NetworkId::from_bytes([2; 32]);
         let stray = PromiseFile::new(path.clone(), other).read().unwrap_err();
         assert!(stray.to_string().contains("another network's"), "{stray}");

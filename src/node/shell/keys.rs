@@ -1,8 +1,10 @@
 //! The node's own keys: made at the first start, kept in private files.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use votenode_p2p::Keypair;
+use zeroize::Zeroizing;
 
 use crate::crypto::secret_file::{self, Existing, Protection, SecretFileError};
 use crate::crypto::{RandomError, Role, RoleKey, SigningKey};
@@ -42,14 +44,14 @@ pub enum KeyFileError {
 /// Reads the secret at `path`, or makes it.
 fn read_or_make(
     path: &Path,
-    make: impl FnOnce() -> Result<String, KeyFileError>,
-) -> Result<zeroize::Zeroizing<String>, KeyFileError> {
+    make: impl FnOnce() -> Result<Zeroizing<String>, KeyFileError>,
+) -> Result<Zeroizing<String>, KeyFileError> {
     let failed = |error| match error {
         SecretFileError::Format { .. } => KeyFileError::Damaged { error },
         error => KeyFileError::File { error },
     };
     if !path.exists() {
-        let text = zeroize::Zeroizing::new(make()?);
+        let text = make()?;
         secret_file::write(path, &text, Protection::ModeOnly, Existing::Keep).map_err(failed)?;
         return Ok(text);
     }
@@ -63,7 +65,13 @@ pub(super) fn node_key(dir: &DataPaths) -> Result<Keypair, KeyFileError> {
     let malformed = || KeyFileError::Malformed { path: path.clone() };
     let text = read_or_make(&path, || {
         let bytes = Keypair::generate().to_protobuf().map_err(|_| malformed())?;
-        Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        let bytes = Zeroizing::new(bytes);
+        let mut digits = Zeroizing::new(String::with_capacity(2 * bytes.len()));
+        for byte in bytes.iter() {
+            // Writing to a string cannot fail.
+            let _ = write!(digits, "{byte:02x}");
+        }
+        Ok(digits)
     })?;
     let digits = text.trim();
     if digits.len() % 2 != 0 || !digits.is_ascii() {
@@ -74,6 +82,7 @@ pub(super) fn node_key(dir: &DataPaths) -> Result<Keypair, KeyFileError> {
         .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok())
         .collect();
     bytes
+        .map(Zeroizing::new)
         .and_then(|bytes| Keypair::from_protobuf(&bytes).ok())
         .ok_or_else(malformed)
 }
@@ -81,9 +90,7 @@ pub(super) fn node_key(dir: &DataPaths) -> Result<Keypair, KeyFileError> {
 /// The key that names this node in the headers of its blocks.
 pub(super) fn miner_key(dir: &DataPaths) -> Result<SigningKey, KeyFileError> {
     let path = dir.miner_key();
-    let text = read_or_make(&path, || {
-        Ok(RoleKey::generate(Role::Miner)?.to_text().to_string())
-    })?;
+    let text = read_or_make(&path, || Ok(RoleKey::generate(Role::Miner)?.to_text()))?;
     match RoleKey::parse(Role::Miner, text.trim()) {
         Ok(key) => Ok(SigningKey::from_seed(&key.signing_key().seed())),
         Err(_) => Err(KeyFileError::Malformed { path }),
