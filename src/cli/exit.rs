@@ -113,18 +113,26 @@ impl Failure {
     /// An operation on a file failed; a full disk has a code of its own, and a file that is in the way is a mistake of
     /// whoever named it.
     pub fn file(action: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
-        use std::io::ErrorKind::{AlreadyExists, QuotaExceeded, StorageFull};
+        use std::io::ErrorKind::AlreadyExists;
+        match error.kind() {
+            AlreadyExists if matches!(action, "write" | "make the directory") => Self::usage(
+                format!("{} exists already and is not overwritten", path.display()),
+            ),
+            _ => Self::on_disk(
+                error,
+                format!("cannot {action} {}: {error}", path.display()),
+            ),
+        }
+    }
+
+    /// The system refused something on the disk; a full disk has a code of its own.
+    pub fn on_disk(error: &std::io::Error, message: impl Display) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
         let exit = match error.kind() {
             StorageFull | QuotaExceeded => Exit::DiskFull,
-            AlreadyExists if matches!(action, "write" | "make the directory") => {
-                return Self::usage(format!(
-                    "{} exists already and is not overwritten",
-                    path.display()
-                ));
-            }
             _ => Exit::Failed,
         };
-        Self::new(exit, format!("cannot {action} {}: {error}", path.display()))
+        Self::new(exit, message)
     }
 }
 

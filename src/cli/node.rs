@@ -138,7 +138,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         handle.clone(),
         exporter(Arc::clone(&network), handle.reader().clone()),
     )
-    .map_err(Failure::failed)?;
+    .map_err(|error| Failure::on_disk(&error.source, &error))?;
     let http = match http {
         Some(listener) => Some(serve_http(listener, &settings, &handle, &paths)?),
         None => None,

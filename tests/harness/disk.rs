@@ -13,9 +13,9 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Mounts an empty disk of this size on a directory that is there already.
-    pub fn mount(at: &Path, mebibytes: u64) -> Self {
-        let size = format!("size={mebibytes}m");
+    /// Mounts an empty disk on a directory that is there already. The size is as `mount` takes it: `64m`.
+    pub fn mount(at: &Path, size: &str) -> Self {
+        let size = format!("size={size}");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at);
         run(mount);

@@ -1,11 +1,10 @@
 //! Everything that a person, a disk or a neighbour can get wrong: a clear message, an exit code, and a clean state.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::Command;
 
 use votenode::genesis::{self, Parameters};
 
+use crate::harness::disk::Disk;
 use crate::harness::isolate::isolated;
 use crate::harness::node::{Node, port};
 use crate::harness::process::Ended;
@@ -114,39 +113,24 @@ fn a_port_in_use_is_named() {
     scene.run(command).expect(6).says(&number.to_string());
 }
 
-/// Puts a HOME on a disk of its own.
-fn small_disk(scene: &Scene, home: &str, size: &str) -> PathBuf {
-    let home = scene.home(home);
-    let options = format!("size={size}");
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
-        .arg(&home)
-        .status()
-        .unwrap();
-    assert!(mounted.success());
-    home
-}
-
 #[test]
 fn a_full_disk_stops_accepting_and_says_so() {
     isolated("mistakes::a_full_disk_stops_accepting_and_says_so", || {
         let scene = Scene::new();
         let network = scene.network("club", quick("club"));
-        let disk = small_disk(&scene, "node", "8m");
+        let disk = Disk::mount(&scene.home("node"), "8m");
         let mut node = Node::on_loopback(&scene, "node", &network, &[], &[]);
         let voter = |name| Voter::on_loopback(&scene, name, &network, &node.address());
         voter("ada").does(&["register"]);
 
-        let fill = disk.join("fill");
-        let filled = std::fs::write(&fill, vec![1; 16 << 20]);
-        assert!(filled.is_err(), "the disk is larger than it should be");
+        disk.fill();
         let refused = voter("grace").try_to(&["register", "--timeout", "20"]);
         refused.expect(5);
         let status = node.until("a full disk", |status| status["disk_full"] == true);
         assert!(!status["warnings"].as_array().unwrap().is_empty());
 
         // Room again, and it goes on by itself.
-        std::fs::remove_file(&fill).unwrap();
+        disk.free();
         voter("grace").does(&["register"]);
         node.until("room", |status| status["disk_full"] == false);
         node.until_roll(2);
@@ -161,11 +145,31 @@ fn a_new_node_on_a_full_disk_says_so() {
     isolated("mistakes::a_new_node_on_a_full_disk_says_so", || {
         let scene = Scene::new();
         let network = scene.network("club", quick("club"));
-        small_disk(&scene, "node", "16k");
+        let _disk = Disk::mount(&scene.home("node"), "16k");
         node_ends(&scene, "node", &["--network", network.to_str().unwrap()])
             .expect(7)
             .says("full");
     });
+}
+
+#[test]
+fn a_node_that_cannot_finish_its_start_ends() {
+    let scene = Scene::new();
+    let network = scene.network("club", quick("club"));
+    let start = || {
+        let mut command = scene.command(&Place::Here, "node", "votenode");
+        command.args(["--no-mdns", "--http", "127.0.0.1:0"]);
+        command.args(["--listen", "/ip4/127.0.0.1/tcp/0"]);
+        command.args(["--network", network.to_str().unwrap()]);
+        scene.run(command).sober().expect(1)
+    };
+    // What tells where it is asked comes last, when all else runs.
+    let data = scene.home("node").join(".local/share/votenode");
+    for name in ["http.addr", "control.sock"] {
+        std::fs::create_dir_all(data.join(name)).unwrap();
+        start().says(name);
+        std::fs::remove_dir(data.join(name)).unwrap();
+    }
 }
 
 #[test]

@@ -117,11 +117,12 @@ pub enum EndError {
     Close(#[from] StoreError),
 }
 
-/// A node that runs.
+/// A node that runs. It ends when this is dropped; whoever wants to know how waits for it before.
 pub struct Running {
     handle: NodeHandle,
     peer: PeerId,
     listening: Vec<Multiaddr>,
+    queue: Arc<InputQueue>,
     done: JoinHandle<Result<(), EndError>>,
     // Locked for as long as the node runs.
     _dir: DataDir,
@@ -242,6 +243,7 @@ pub async fn start(mut options: Options) -> Result<Running, StartError> {
         },
     ));
     let (paths, network_id) = (dir.paths().clone(), network.id());
+    let input_queue = Arc::clone(&queue);
     let done = tokio::spawn(async move {
         // Whichever of the two ends first ends the rest: the operator's word, or the node thread by itself.
         let node_ended = tokio::task::spawn_blocking(move || node_thread.join());
@@ -273,9 +275,18 @@ pub async fn start(mut options: Options) -> Result<Running, StartError> {
         handle,
         peer,
         listening,
+        queue: input_queue,
         done,
         _dir: options.dir,
     })
+}
+
+impl Drop for Running {
+    /// Nobody is left who could end it: a program that failed after it had started the node would wait for its thread for
+    /// ever.
+    fn drop(&mut self) {
+        self.queue.close();
+    }
 }
 
 impl Running {

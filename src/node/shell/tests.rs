@@ -67,6 +67,21 @@ fn registrations(network: &Network, count: usize) -> (Vec<VoterId>, Vec<Transact
     (voters, transactions)
 }
 
+#[test]
+fn a_node_that_nobody_waits_for_ends() {
+    let (network, dir) = (network(), tempfile::tempdir().unwrap());
+    let (sender, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let running = runtime.block_on(node(&network, dir.path(), Vec::new()));
+        drop(running);
+        // Waits for the node's thread.
+        drop(runtime);
+        sender.send(()).unwrap();
+    });
+    ended.recv_timeout(DEADLINE).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn three_nodes_hold_an_election() {
     let _ = tracing_subscriber::fmt()

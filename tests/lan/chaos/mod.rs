@@ -46,8 +46,8 @@ const MACHINES: usize = 7;
 const FINALISERS: usize = 4;
 /// Machines whose clock can be set wrong, from 0: a finaliser and one that only follows.
 const WRONG_CLOCKS: [usize; 2] = [3, 6];
-/// Size of each machine's disk, in MiB: a tmpfs, so that what is not used costs nothing.
-const DISK_MIB: u64 = 64;
+/// Size of each machine's disk. What is not used costs nothing.
+const DISK: &str = "64m";
 /// Queues of people.
 const QUEUES: u64 = 4;
 /// How long polls are open: so that some close while things go wrong.
@@ -176,7 +176,7 @@ fn start<'s>(
     let machine = |index: usize| {
         let (host, name) = (index + 1, format!("node{}", index + 1));
         let home = scene.home(&name);
-        let disk = Disk::mount(&home, DISK_MIB);
+        let disk = Disk::mount(&home, DISK);
         let http = format!("{}:7118", lan.console(host));
         let mut flags = vec!["--network", genesis.to_str().unwrap(), "--http", &http];
         // The console is no way from node to node.
