@@ -25,6 +25,8 @@ const LONG: (usize, u32) = (8, 4);
 const UNSEEN: Duration = Duration::from_secs(20);
 /// Between two looks at what is due.
 const TICK: Duration = Duration::from_millis(50);
+/// How often SIGKILL comes to all.
+const POWER_CUT: usize = 6;
 /// Widths of a narrow cable, in kilobits a second.
 const NARROW_KBIT: [usize; 3] = [32, 128, 512];
 /// Seconds by which a clock is wrong: by less than a node minds, by more, and by far.
@@ -35,7 +37,8 @@ const EXIT_DISK_FULL: i32 = 7;
 /// Everything that happens here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// SIGKILL, and started again later; some are killed again while they start.
+    /// SIGKILL, and started again later; some are killed again while they start. Sometimes all at once, as when the power
+    /// fails.
     Kill,
     /// SIGSTOP, and SIGCONT later.
     Freeze,
@@ -214,6 +217,9 @@ impl<'a, 's> Storm<'a, 's> {
             all.truncate(self.machines.len() / 2);
             return (all.len() == self.machines.len() / 2).then_some(all);
         }
+        if kind == Kind::Kill && !free.is_empty() && self.dice.once_in(POWER_CUT) {
+            return Some(free);
+        }
         (!free.is_empty()).then(|| vec![*self.dice.pick(&free)])
     }
 
@@ -221,7 +227,7 @@ impl<'a, 's> Storm<'a, 's> {
         let first = machines[0];
         let host = first + 1;
         match kind {
-            Kind::Kill => self.kill(first),
+            Kind::Kill => machines.iter().for_each(|machine| self.kill(*machine)),
             Kind::Freeze => self.machines[first].node.process().signal("STOP"),
             Kind::Restart => {
                 self.machines[first].node.terminate().expect(0);
@@ -259,14 +265,14 @@ impl<'a, 's> Storm<'a, 's> {
             let first = machines[0];
             let host = first + 1;
             match kind {
-                Kind::Kill => {
-                    self.machines[first].node.begin();
+                Kind::Kill => machines.into_iter().for_each(|machine| {
+                    self.machines[machine].node.begin();
                     if self.dice.once_in(4) {
                         self.dice.pause(400);
-                        self.kill(first);
-                        self.machines[first].node.begin();
+                        self.kill(machine);
+                        self.machines[machine].node.begin();
                     }
-                }
+                }),
                 Kind::Freeze => self.machines[first].node.process().signal("CONT"),
                 Kind::Restart => self.machines[first].node.begin(),
                 Kind::Cut => self.lan.heal(host),
