@@ -88,6 +88,14 @@ pub struct Layer {
         help_heading = "Finality"
     )]
     pub finaliser_key: Option<PathBuf>,
+    /// Keep in this file how far the finaliser's key has signed, apart from what is backed up [default: the key file's name with .state behind it, or finaliser.state in the data directory]
+    #[arg(
+        long,
+        env = "VOTENODE_FINALISER_STATE",
+        value_name = "FILE",
+        help_heading = "Finality"
+    )]
+    pub finaliser_state: Option<PathBuf>,
     /// Most transactions that wait for a block [default: 200000]
     #[arg(long, env = "VOTENODE_MEMPOOL_TRANSACTIONS", value_name = "N", value_parser = clap::value_parser!(u32).range(1_000..=10_000_000), help_heading = "Limits")]
     pub mempool_transactions: Option<u32>,
@@ -166,6 +174,7 @@ impl Layer {
             max_outbound_peers: self.max_outbound_peers.or(below.max_outbound_peers),
             no_mine: self.no_mine.or(below.no_mine),
             finaliser_key: self.finaliser_key.or(below.finaliser_key),
+            finaliser_state: self.finaliser_state.or(below.finaliser_state),
             mempool_transactions: self.mempool_transactions.or(below.mempool_transactions),
             mempool_mib: self.mempool_mib.or(below.mempool_mib),
             store_cache_mib: self.store_cache_mib.or(below.store_cache_mib),
@@ -200,6 +209,8 @@ pub struct Settings {
     pub mine: bool,
     /// The file with the finaliser's key, where this node is to finalise.
     pub finaliser_key: Option<PathBuf>,
+    /// The file with how far that key has signed, where it is not the default one.
+    pub finaliser_state: Option<PathBuf>,
     /// Most transactions in the mempool.
     pub mempool_transactions: usize,
     /// Most bytes of transactions in the mempool.
@@ -331,7 +342,8 @@ impl Settings {
                 .map(|address| address.0)
                 .collect::<Vec<_>>()
         };
-        let data_dir = layer.data_dir.filter(|dir| !dir.as_os_str().is_empty());
+        let named = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
+        let data_dir = named(layer.data_dir);
         Ok(Self {
             bootstrap: addresses(layer.bootstrap),
             network: layer.network,
@@ -358,9 +370,8 @@ impl Settings {
                 1..=10_000,
             )?,
             mine: !layer.no_mine.unwrap_or(false),
-            finaliser_key: layer
-                .finaliser_key
-                .filter(|path| !path.as_os_str().is_empty()),
+            finaliser_key: named(layer.finaliser_key),
+            finaliser_state: named(layer.finaliser_state),
             mempool_transactions: bounded(
                 "mempool_transactions",
                 layer.mempool_transactions,

@@ -1,7 +1,7 @@
 //! `votenode` without a command: runs a node until it is told to end.
 
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::export::{ChainWriter, stored_blocks};
 use crate::genesis;
 use crate::http;
 use crate::join::{GenesisQuery, JoinError, fetch_genesis};
-use crate::node::finality::{Finaliser, Promise as _};
+use crate::node::finality::{Finaliser, Promise as _, Promised};
 use crate::node::handle::NodeHandle;
 use crate::node::mempool::MempoolLimits;
 use crate::node::shell::{self, EndError, Options, PromiseFile, StartError};
@@ -176,8 +176,14 @@ fn finaliser(
                 .map_err(|error| Failure::usage(format!("{FINALISER_SECRET}: {error}")))?;
             (key, paths.finaliser_state())
         }
+        (None, None) if settings.finaliser_state.is_some() => {
+            return Err(Failure::usage(
+                "a file for a finaliser's state is given, and no finaliser's key",
+            ));
+        }
         (None, None) => return Ok(None),
     };
+    let state = settings.finaliser_state.clone().unwrap_or(state);
     if !network.finalises() {
         return Err(Failure::usage(
             "a finaliser's key is given, and nobody finalises in this network",
@@ -197,13 +203,37 @@ fn finaliser(
         None => warn!(key = %public, "this node's finaliser key is not in the genesis"),
     }
     let key = SigningKey::from_seed(&key.signing_key().seed());
+    let promise = Box::new(open_state(state, network, paths)?);
+    Ok(Some(Finaliser { key, promise }))
+}
+
+/// The file with how far the finaliser's key has signed. It is there from now on, and can be written.
+fn open_state(
+    state: PathBuf,
+    network: &Network,
+    paths: &DataPaths,
+) -> Result<PromiseFile, Failure> {
     let mut promise = PromiseFile::new(state.clone(), network.id());
-    promise.read().map_err(|error| match error.kind() {
+    let promised = promise.read().map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => Failure::usage(error),
         _ => Failure::file("read", &state, &error),
     })?;
-    let promise = Box::new(promise);
-    Ok(Some(Finaliser { key, promise }))
+    if promised.is_none() {
+        promise
+            .write(Promised::default())
+            .map_err(|error| Failure::file("write", &state, &error))?;
+    }
+    let resolved = |path: &Path| path.canonicalize().ok();
+    if let (Some(file), Some(data)) = (resolved(&state), resolved(paths.root()))
+        && file.starts_with(&data)
+    {
+        warn!(
+            "{} lies in the data directory: restored from a backup together with the data, it cannot keep this key from \
+             signing twice. Keep it elsewhere with --finaliser-state",
+            state.display()
+        );
+    }
+    Ok(promise)
 }
 
 /// HTTP while the node runs, and the file that tells where it is.

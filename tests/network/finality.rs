@@ -1,4 +1,5 @@
-//! Finalisers as processes: killed at random instants, run twice with one key, given the wrong files.
+//! Finalisers as processes: killed at random instants, restored from a copy, run twice with one key, given the wrong
+//! files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -31,6 +32,9 @@ const QUEUES: usize = 3;
 
 /// What a finaliser's node logs when its key signed something that the node did not.
 const OTHER_NODE: &str = "another node uses the same key";
+
+/// What a finaliser's node logs where its state file lies in its data directory.
+const IN_DATA: &str = "lies in the data directory";
 
 /// A network that four nodes finalise, and one that only follows.
 struct Club<'s> {
@@ -189,19 +193,9 @@ fn finalisers_killed_at_any_instant_never_contradict_themselves() {
     }
     let network = genesis::read(&club.network).unwrap().network_id();
     for key in &club.keys {
-        let state = fs::read_to_string(state_of(key)).unwrap();
-        let promised = state
-            .strip_prefix(&format!(
-                "votenode finaliser state 1\nnetwork {network}\ncheckpoint "
-            ))
-            .and_then(|rest| rest.split_once("\nstarts "))
-            .filter(|(_, starts)| starts.trim_end().parse::<u64>().is_ok_and(|n| n >= 1))
-            .and_then(|(number, _)| number.parse::<u64>().ok());
-        // It is written before the first signature for a checkpoint: never behind, at most one ahead.
-        assert!(
-            promised.is_some_and(|promised| (1..=checkpoints + 1).contains(&promised)),
-            "{state}"
-        );
+        // Nobody signs for a checkpoint that cannot be the next one.
+        let signed = signed_for(&state_of(key), &network.to_string());
+        assert!((1..=checkpoints + 1).contains(&signed), "{signed}");
     }
     for node in &mut club.finalisers {
         node.terminate().expect(0);
@@ -253,6 +247,20 @@ fn kill_at_random(
     killed
 }
 
+/// The checkpoint of the last position that a finaliser's state file holds.
+fn signed_for(state: &Path, network: &str) -> u64 {
+    let text = fs::read_to_string(state).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let ["votenode finaliser state 2", of, checkpoint, round, step] = lines[..] else {
+        panic!("{text}");
+    };
+    assert_eq!(of, format!("network {network}"));
+    assert!(round.strip_prefix("round ").unwrap().parse::<u64>().is_ok());
+    assert!(["step proposal", "step prevote", "step precommit"].contains(&step));
+    let checkpoint = checkpoint.strip_prefix("checkpoint ").unwrap();
+    checkpoint.parse().unwrap()
+}
+
 fn state_of(key: &Path) -> PathBuf {
     let mut name = key.as_os_str().to_owned();
     name.push(".state");
@@ -284,8 +292,7 @@ fn a_second_node_with_the_same_key_stops_nobody() {
     }
     club.until_all_is_final();
     // Two nodes can contradict each other before they notice. Then the key is convicted, and nobody else's is.
-    let copied = RoleKey::parse(Role::Finaliser, fs::read_to_string(&copy).unwrap().trim());
-    let copied = BTreeSet::from([copied.unwrap().public().key()]);
+    let copied = BTreeSet::from([public(&copy)]);
     let (_, convicted) = club.chain(&scene);
     assert!(convicted.is_subset(&copied), "{convicted:?}");
 }
@@ -337,12 +344,22 @@ fn whatever_is_wrong_with_a_finalisers_files_is_named() {
         .says("nowhere.key: No such file");
 
     let foreign = genesis::read(&other).unwrap().network_id();
-    let foreign = format!("votenode finaliser state 1\nnetwork {foreign}\ncheckpoint 7\n");
-    for state in [&b"garbage"[..], b"", b"\xff\xfe\x00", foreign.as_bytes()] {
+    let foreign = format!(
+        "votenode finaliser state 2\nnetwork {foreign}\ncheckpoint 7\nround 0\nstep prevote\n"
+    );
+    let older = format!("votenode finaliser state 1\nnetwork {foreign}\ncheckpoint 7\nstarts 2\n");
+    for (state, words) in [
+        (&b"garbage"[..], "key.state is damaged"),
+        (b"", "key.state is damaged"),
+        (b"\xff\xfe\x00", "key.state is damaged"),
+        (foreign.as_bytes(), "a key is not used in two"),
+        (
+            older.as_bytes(),
+            "has format 1, and this release knows format 2",
+        ),
+    ] {
         fs::write(state_of(key), state).unwrap();
-        finaliser_ends(&scene, &network, key)
-            .expect(2)
-            .says("key.state is damaged, or another network's");
+        finaliser_ends(&scene, &network, key).expect(2).says(words);
         assert_eq!(fs::read(state_of(key)).unwrap(), state);
     }
     fs::remove_file(state_of(key)).unwrap();
@@ -359,12 +376,164 @@ fn whatever_is_wrong_with_a_finalisers_files_is_named() {
         .expect(2)
         .says("the finaliser's key is given twice");
 
+    let state = scene.path("somewhere.state");
+    let state = state.to_str().unwrap();
+    let mut command = scene.command(&Place::Here, "node", "votenode");
+    command.args(["--no-mdns", "--http", "off", "--finaliser-state", state]);
+    command.args(["--network", network.to_str().unwrap()]);
+    scene
+        .run(command)
+        .expect(2)
+        .says("a file for a finaliser's state is given, and no finaliser's key");
+    let mut command = scene.command(&Place::Here, "node", "votenode");
+    command.args([
+        "--no-mdns",
+        "--http",
+        "off",
+        "--listen",
+        "/ip4/127.0.0.1/tcp/0",
+    ]);
+    command.args(["--network", network.to_str().unwrap()]);
+    command.args(["--finaliser-key", key.to_str().unwrap()]);
+    command.args(["--finaliser-state", "nowhere/at/all.state"]);
+    scene.run(command).expect(1).says("nowhere/at/all.state");
+
     // With all of it right the node finalises.
     let flags = ["--finaliser-key", key.to_str().unwrap()];
-    let node = Node::on_loopback(&scene, "node", &network, &[], &flags);
+    let mut node = Node::on_loopback(&scene, "node", &network, &[], &flags);
     let voter = Voter::on_loopback(&scene, "ada", &network, &node.address());
     assert_eq!(voter.does(&["register"])["state"], "final");
-    assert!(state_of(key).exists());
+    let network_id = genesis::read(&network).unwrap().network_id().to_string();
+    assert!(signed_for(&state_of(key), &network_id) >= 1);
+    assert!(!node.log().contains(IN_DATA), "{}", node.log());
+    node.terminate().expect(0);
+
+    // The file moves to a place that is named, and to one that does not help.
+    fs::rename(state_of(key), state).unwrap();
+    let elsewhere = [&flags[..], &["--finaliser-state", state]].concat();
+    let mut node = Node::on_loopback(&scene, "node", &network, &[], &elsewhere);
+    let voter = Voter::on_loopback(&scene, "ben", &network, &node.address());
+    assert_eq!(voter.does(&["register"])["state"], "final");
+    assert!(signed_for(Path::new(state), &network_id) >= 2);
+    assert!(!state_of(key).exists());
+    assert!(!node.log().contains(IN_DATA), "{}", node.log());
+    let inside = node.data_dir().join("finaliser.state");
+    node.terminate().expect(0);
+    fs::rename(state, &inside).unwrap();
+    let inside = [&flags[..], &["--finaliser-state", inside.to_str().unwrap()]].concat();
+    let node = Node::on_loopback(&scene, "node", &network, &[], &inside);
+    assert!(node.log().contains(IN_DATA), "{}", node.log());
+}
+
+/// A copy of a directory, with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        } else if kind.is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+/// The data of a running finaliser is copied while it waits for a proposal, it signs something, and the copy is put back.
+#[test]
+fn a_copy_of_a_running_finalisers_data_does_not_make_it_sign_twice() {
+    let scene = Scene::new();
+    let mut club = Club::start(&scene);
+    let network = genesis::read(&club.network)
+        .unwrap()
+        .network_id()
+        .to_string();
+    club.voter(&scene, "person0").does(&["register"]);
+    let (mut people, mut tries) = (1, 0);
+    let (victim, copied, open) = loop {
+        tries += 1;
+        assert!(tries < 20, "the copy always came too late");
+        let open = club.until_all_is_final() + 1;
+        // Whoever proposes would sign at once.
+        let mut order: Vec<usize> = (0..4).collect();
+        order.sort_by_key(|index| public(&club.keys[*index]));
+        let proposer = order[(open % 4) as usize];
+        let victim = order[((open + 1) % 4) as usize];
+        for index in (0..4).filter(|index| *index != victim) {
+            club.finalisers[index].kill();
+        }
+        let person = club.voter(&scene, &format!("person{people}"));
+        person.does(&["register", "--until", "included"]);
+        people += 1;
+        club.finalisers[victim].until_roll(people);
+        let state = state_of(&club.keys[victim]);
+        let process = club.finalisers[victim].process();
+        process.signal("STOP");
+        let copied = scene.path(&format!("copy{tries}"));
+        let early = signed_for(&state, &network) < open;
+        copy(&club.finalisers[victim].data_dir(), &copied);
+        club.finalisers[victim].process().signal("CONT");
+        if early {
+            until("a signature", || {
+                let signed = signed_for(&state, &network);
+                (signed == open).then_some(()).ok_or(signed.to_string())
+            });
+            club.finalisers[victim].kill();
+            // What it was to vote for comes now.
+            club.finalisers[proposer].again();
+            break (victim, copied, open);
+        }
+        for index in (0..4).filter(|index| *index != victim) {
+            club.finalisers[index].again();
+        }
+    };
+    let data = club.finalisers[victim].data_dir();
+    fs::remove_dir_all(&data).unwrap();
+    copy(&copied, &data);
+    let before = fs::read(state_of(&club.keys[victim])).unwrap();
+    club.finalisers[victim].again();
+    let silent = format!("signs nothing up to checkpoint {open}");
+    club.finalisers[victim].until("it to be silent", |status| {
+        status["finality"]["waiting"]
+            .as_str()
+            .is_some_and(|why| why.contains(&silent))
+    });
+    let log = club.finalisers[victim].log();
+    assert!(
+        log.contains("this store is older than what this finaliser has signed"),
+        "{log}"
+    );
+    assert_eq!(fs::read(state_of(&club.keys[victim])).unwrap(), before);
+
+    // The others decide, and it takes part from then on: another can go.
+    let away = (0..4).filter(|index| *index != victim);
+    let away: Vec<usize> = away.collect();
+    for index in &away {
+        if !club.finalisers[*index].runs() {
+            club.finalisers[*index].again();
+        }
+    }
+    assert!(club.until_all_is_final() >= open);
+    club.finalisers[away[0]].kill();
+    let person = club.voter(&scene, &format!("person{people}"));
+    assert_eq!(person.does(&["register"])["state"], "final");
+    people += 1;
+    club.finalisers[away[0]].again();
+    for node in club.nodes() {
+        node.until_roll(people);
+    }
+    club.until_all_is_final();
+    for node in club.nodes() {
+        let log = node.log();
+        assert!(!log.contains(CONVICTION), "{log}");
+    }
+    assert_eq!(club.chain(&scene).1, BTreeSet::new());
+}
+
+fn public(key: &Path) -> PublicKey {
+    let text = fs::read_to_string(key).unwrap();
+    let key = RoleKey::parse(Role::Finaliser, text.trim()).unwrap();
+    key.public().key()
 }
 
 #[test]

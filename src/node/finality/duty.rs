@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use tracing::{error, info, warn};
 
 use super::promise::{Promise, Promised};
+use super::release::Release;
 use crate::chain::block::BlockId;
 use crate::chain::checkpoint::SignedFinalityMessage;
 use crate::chain::genesis::NetworkId;
@@ -23,12 +24,6 @@ use crate::wire;
 
 /// Name of the note that keeps the guard's state.
 pub(super) const GUARD_NOTE: &str = "finality-guard";
-/// Name of the note that keeps the highest checkpoint for which something may be signed.
-const INTENT_NOTE: &str = "finality-intent";
-/// Name of the note that counts the starts of this finaliser.
-const STARTS_NOTE: &str = "finality-starts";
-/// Time between two attempts to write the number beside the key, in milliseconds.
-const PROMISE_RETRY_MS: u64 = 2_000;
 /// Proposals under judgement: one a round is honest.
 const MAX_JUDGING: usize = 64;
 
@@ -36,7 +31,7 @@ const MAX_JUDGING: usize = 64;
 pub struct Finaliser {
     /// The finaliser's key. It is not the key of the node among its peers.
     pub key: SigningKey,
-    /// Where the number beside the key is kept.
+    /// Where it is kept how far the key has signed, apart from the node's store.
     pub promise: Box<dyn Promise>,
 }
 
@@ -51,7 +46,7 @@ pub(super) enum Silence {
     Unknown,
     /// Another node signs with the same key.
     Twin,
-    /// The number beside the key cannot be written.
+    /// How far the key has signed cannot be written beside it.
     PromiseFailed,
 }
 
@@ -59,14 +54,7 @@ pub(super) enum Silence {
 pub(super) struct Duty {
     key: PublicKey,
     engine: Engine,
-    promise: Box<dyn Promise>,
-    /// What stands beside the key.
-    promised: Option<Promised>,
-    /// The highest checkpoint that the store knows of as one for which something may be signed.
-    intended: u64,
-    /// Number of this start, one more than store and key know of.
-    starts: u64,
-    retry_ms: u64,
+    pub(super) release: Release,
     /// Nothing is signed up to this checkpoint.
     forbidden_through: u64,
     /// The first checkpoint for which this key signed something that this node did not, as heard since the start.
@@ -84,7 +72,7 @@ pub(super) struct Duty {
 }
 
 impl Duty {
-    /// What the store and the number beside the key say of this finaliser's past.
+    /// What the store and what stands beside the key say of this finaliser's past.
     pub(super) fn load(
         finaliser: Finaliser,
         network: NetworkId,
@@ -95,21 +83,22 @@ impl Duty {
             Some(bytes) => Some(wire::decode(&bytes).map_err(|_| corrupt(GUARD_NOTE))?),
             None => None,
         };
-        let intended = read_number(snapshot, INTENT_NOTE)?;
-        let Finaliser { key, mut promise } = finaliser;
-        let starts = read_number(snapshot, STARTS_NOTE)?;
-        let promised = promise
-            .read()
+        let Finaliser { key, promise } = finaliser;
+        let release = Release::load(promise)
             .map_err(|error| StoreError::Corrupt(format!("the finaliser's state: {error}")))?;
         let mut forbidden_through = guard.as_ref().map_or(0, |state| state.forbidden_through);
-        if let Some(promised) = promised
-            && (promised.checkpoint > intended || promised.starts > starts)
+        if let Some(promised) = release.promised()
+            && guard
+                .as_ref()
+                .map(Promised::remembered_by)
+                .unwrap_or_default()
+                < promised
         {
             forbidden_through = forbidden_through.max(promised.checkpoint);
             warn!(
                 checkpoint = promised.checkpoint,
-                "this store is older than what this finaliser has signed: it was restored from a backup. Nothing is \
-                 signed up to that checkpoint"
+                "this store is older than what this finaliser has signed: it was restored from a backup, or lost. Nothing \
+                 is signed up to that checkpoint"
             );
         }
         let log = snapshot
@@ -121,14 +110,10 @@ impl Duty {
         Ok(Self {
             key: public,
             engine: Engine::new(network, key, Timeouts::default(), Guard::resume(guard)),
-            promise,
-            promised,
-            intended,
-            retry_ms: 0,
+            release,
             forbidden_through,
             foreign_since: None,
             twin: false,
-            starts: starts.max(promised.map_or(0, |promised| promised.starts)) + 1,
             armed: false,
             log,
             wanted: None,
@@ -150,21 +135,20 @@ impl Duty {
     }
 
     pub(super) fn silence(&self) -> Option<Silence> {
-        self.silence
+        let failed = self.release.retry_ms().is_some();
+        self.silence.or(failed.then_some(Silence::PromiseFailed))
     }
 
+    /// When there is something to do next: while nothing can be said, no more is signed.
     pub(super) fn next_deadline_ms(&self) -> Option<u64> {
-        let retry = (self.silence == Some(Silence::PromiseFailed)).then_some(self.retry_ms);
-        self.engine
-            .next_deadline_ms()
-            .into_iter()
-            .chain(retry)
-            .min()
+        let retry = self.release.retry_ms();
+        retry.or_else(|| self.engine.next_deadline_ms())
     }
 
     /// The checkpoint is decided.
     pub(super) fn rest(&mut self) {
         self.engine.stop();
+        self.release.forget();
         self.log.clear();
         self.wanted = None;
         self.judging.clear();
@@ -206,15 +190,6 @@ impl Duty {
     }
 }
 
-fn read_number(snapshot: &Snapshot, note: &str) -> Result<u64, StoreError> {
-    let Some(bytes) = snapshot.note(note)? else {
-        return Ok(0);
-    };
-    <[u8; 8]>::try_from(bytes.as_slice())
-        .map(u64::from_be_bytes)
-        .map_err(|_| StoreError::Corrupt(format!("the note {note} is damaged")))
-}
-
 impl Node {
     /// Takes part in deciding the next checkpoint, where this node is a finaliser's.
     pub(super) fn do_duty(&mut self) {
@@ -227,7 +202,7 @@ impl Node {
         if !duty.is_running() {
             self.begin(&mut duty);
         }
-        if duty.is_running() {
+        if duty.is_running() && duty.release.retry_ms().is_none() {
             let outputs = duty.engine.tick(self.now.mono_ms);
             self.carry_out(&mut duty, outputs);
             self.answer_engine(&mut duty);
@@ -253,42 +228,6 @@ impl Node {
         duty.silence = self.silence(duty, next);
         if duty.silence.is_some() {
             return;
-        }
-        // First in the store, then beside the key, then the first signature.
-        let promise = Promised {
-            checkpoint: next,
-            starts: duty.starts,
-        };
-        let snapshot = self.store.snapshot();
-        let kept = read_number(&snapshot, INTENT_NOTE)
-            .and_then(|intended| Ok((intended, read_number(&snapshot, STARTS_NOTE)?)));
-        match kept {
-            Ok((intended, starts)) if intended >= next && starts == duty.starts => {
-                duty.intended = intended;
-            }
-            Ok(_) => {
-                let number = |number: u64| Some(number.to_be_bytes().to_vec());
-                self.stage.notes.extend([
-                    (INTENT_NOTE.to_owned(), number(next)),
-                    (STARTS_NOTE.to_owned(), number(duty.starts)),
-                ]);
-                self.finality.again = true;
-                return;
-            }
-            Err(failure) => return self.store_failed(&failure.to_string()),
-        }
-        if duty.promised != Some(promise) {
-            if self.now.mono_ms < duty.retry_ms {
-                duty.silence = Some(Silence::PromiseFailed);
-                return;
-            }
-            if let Err(failure) = duty.promise.write(promise) {
-                warn!(%failure, "the finaliser's state beside its key cannot be written; nothing is signed until it can");
-                duty.retry_ms = self.now.mono_ms + PROMISE_RETRY_MS;
-                duty.silence = Some(Silence::PromiseFailed);
-                return;
-            }
-            duty.promised = Some(promise);
         }
         let log: Vec<LogEntry> = std::mem::take(&mut duty.log)
             .into_iter()
@@ -360,7 +299,9 @@ impl Node {
                         round = certificate.round,
                         "decided"
                     );
-                    self.put_together(certificate);
+                    if let Some(certificate) = duty.release.show(&duty.key, certificate) {
+                        self.put_together(certificate);
+                    }
                 }
                 Output::Evidence(proof) => self.convict(proof),
                 Output::Refused { .. } => {
@@ -375,13 +316,16 @@ impl Node {
 
     /// Answers what the consensus asked, as far as this node can say.
     fn answer_engine(&mut self, duty: &mut Duty) {
-        let tip = self.store.snapshot().tip();
-        if let Some(round) = duty.wanted
-            && tip.height > self.finality.last_height()
-        {
-            duty.wanted = None;
-            let outputs = duty.engine.propose(round, tip.id, self.now.mono_ms);
-            self.carry_out(duty, outputs);
+        if let Some(round) = duty.wanted {
+            match self.candidate() {
+                Ok(Some(block)) => {
+                    duty.wanted = None;
+                    let outputs = duty.engine.propose(round, block, self.now.mono_ms);
+                    self.carry_out(duty, outputs);
+                }
+                Ok(None) => {}
+                Err(failure) => self.store_failed(&failure.to_string()),
+            }
         }
         for (round, block) in duty.judging.clone() {
             match self.judge(&block) {
@@ -396,18 +340,32 @@ impl Node {
         }
     }
 
+    /// The block that this node would make the next checkpoint: the tip, or where that is too far above the last
+    /// checkpoint, the highest block that is not; none if there is no block above.
+    fn candidate(&self) -> Result<Option<BlockId>, StoreError> {
+        let snapshot = self.store.snapshot();
+        let (tip, last_height) = (snapshot.tip(), self.finality.last_height());
+        let highest = last_height.saturating_add(self.finality.span);
+        if tip.height > highest {
+            return snapshot.main_id(highest);
+        }
+        Ok((tip.height > last_height).then_some(tip.id))
+    }
+
     /// Whether a block may become the next checkpoint: it is here, valid, and descends from the last. Nothing, if it is
     /// not known yet.
     ///
     /// A block beside this node's best chain has to wait: were it taken because it is valid, a proposer could bring back a
-    /// branch that leaves votes out. But once more than two thirds found it good, whoever they are locked on it need the
-    /// others to go on.
+    /// branch that leaves votes out. So has one that is too far above the last checkpoint. But once more than two thirds
+    /// found it good, whoever they are locked on it need the others to go on.
     fn judge(&mut self, block: &BlockId) -> Result<Option<bool>, StoreError> {
         let snapshot = self.store.snapshot();
         let last_height = self.finality.last_height();
         if snapshot.is_main(block)? {
             let height = snapshot.header(block)?.map_or(0, |header| header.height);
-            return Ok(Some(height > last_height));
+            let near = height <= last_height.saturating_add(self.finality.span);
+            let wanted = near || self.finality.votes.has_polka(&self.finality.set, block);
+            return Ok((height <= last_height || wanted).then_some(height > last_height));
         }
         if self.tree.is_invalid(block) {
             return Ok(Some(false));

@@ -8,17 +8,20 @@
 //! - `hearing`: messages from gossip and from peers that are asked for what was missed
 //! - `certificates`: from certificate to checkpoint, and what happens when two conflict
 //! - `duty`: the part of a finaliser: proposals, verdicts on others', votes
+//! - `release`: how what this node signed leaves it
 //! - `retreat`: leaving a chain that was followed too long before a certificate came
 //! - `promise`: what a finaliser's node knows of its own past beyond its store
 //! - `board`: what peers are given of the checkpoint under way
 //!
-//! Nothing that this node signs leaves it before the log of the consensus and the guard's state are on disk.
+//! Nothing that this node signs leaves it before the log of the consensus and the guard's state are in the store, and
+//! then its position beside the key.
 
 mod board;
 mod certificates;
 mod duty;
 mod hearing;
 mod promise;
+mod release;
 mod retreat;
 mod view;
 mod votes;
@@ -34,18 +37,19 @@ pub use duty::Finaliser;
 pub use promise::{MemoryPromise, Promise, Promised};
 pub use view::{FinaliserView, FinalityStatus};
 
-use super::{Effect, Node};
+use super::Node;
 use crate::chain::block::BlockId;
 use crate::chain::checkpoint::{CommitCertificate, FinaliserSet, SignedFinalityMessage};
-use crate::protocol::finality::{FinalityGossip, MAX_MESSAGES};
-use crate::protocol::names::Topic;
+use crate::protocol::receipt::MAX_RECEIPT_HEADERS;
 use crate::store::{Commit, Store, StoreError};
-use crate::wire::{self, List};
 use duty::Duty;
 use votes::Votes;
 
 /// Blocks above the last checkpoint whose times are remembered.
 pub(super) const MAX_TIMED: usize = 256;
+/// Blocks from one checkpoint to the next at most, as far as this node has a say: a receipt of the lowest of them has
+/// room for the headers of all.
+const MAX_SPAN: u64 = MAX_RECEIPT_HEADERS as u64;
 /// Certificates ahead of the chain that are kept: two replies' worth.
 pub(super) const MAX_AHEAD: usize = 128;
 
@@ -66,6 +70,8 @@ pub(super) struct Finality {
     last: Option<Final>,
     /// Certificates of later ones, by number.
     pub(super) coming: BTreeMap<u64, Coming>,
+    /// Blocks from one checkpoint to the next at most, as far as this node has a say.
+    pub(super) span: u64,
     /// What was heard about the next checkpoint.
     votes: Votes,
     /// What was heard about the one after, from finalisers who are ahead.
@@ -98,7 +104,7 @@ pub(super) struct FinalityStage {
     /// The log of the last checkpoint goes.
     clear_log: bool,
     log: Vec<Vec<u8>>,
-    /// To be published once all of this is on disk.
+    /// To be said once all of this is on disk.
     says: Vec<SignedFinalityMessage>,
 }
 
@@ -122,6 +128,7 @@ impl Finality {
             set,
             last,
             coming: BTreeMap::new(),
+            span: MAX_SPAN,
             votes: Votes::new(next),
             early: Votes::new(next + 1),
             duty,
@@ -215,25 +222,6 @@ impl Node {
         self.finality.candidate = candidate;
         self.do_duty();
         self.pull_messages();
-    }
-
-    /// The commit succeeded: what this node signed may leave it.
-    pub(super) fn release_finality(&mut self) {
-        let stage = std::mem::take(&mut self.stage.finality);
-        if stage.says.is_empty() && stage.certificates.is_empty() {
-            return;
-        }
-        for messages in stage.says.chunks(MAX_MESSAGES) {
-            let messages = List::new(messages.to_vec()).expect("a chunk is not empty");
-            self.out.push(Effect::Publish {
-                topic: Topic::Finality,
-                data: wire::encode(&FinalityGossip::Messages { messages }),
-            });
-        }
-        for message in stage.says {
-            self.heard(message);
-        }
-        self.finality.again = true;
     }
 
     /// Puts up what peers may ask for: what others said, and of this node's own what is on disk.

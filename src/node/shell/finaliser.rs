@@ -1,4 +1,4 @@
-//! The files of a finaliser's node: the number beside its key, and the evidence when finalisers broke the rules.
+//! The files of a finaliser's node: how far its key has signed, and the evidence when finalisers broke the rules.
 
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -13,20 +13,45 @@ use crate::datadir::{DataPaths, replace_file};
 use crate::node::finality::{Conflict, Promise, Promised};
 use crate::wire;
 
-/// First line of the file.
-const HEAD: &str = "votenode finaliser state 1";
+/// First line of the file, before the number of its format.
+const HEAD: &str = "votenode finaliser state ";
+/// The format.
+const FORMAT: &str = "2";
+/// The steps of a round, in their order: the kinds of the consensus's messages.
+const STEPS: [&str; 3] = ["proposal", "prevote", "precommit"];
 /// More than any such file holds.
 const MAX_BYTES: u64 = 1_024;
 
-/// The number beside a finaliser's key, in a file: see [`crate::node::finality`].
+/// How far a finaliser's key has signed, in a file: see [`crate::node::finality`].
 #[derive(Clone, Debug)]
 pub struct PromiseFile {
     path: PathBuf,
     network: NetworkId,
 }
 
+/// Why a finaliser's state is none.
+#[derive(Debug, thiserror::Error)]
+enum StateError {
+    #[error(
+        "{} is damaged. If you are sure that this key signed nothing that this node's data does not know of, move it away",
+        .0.display()
+    )]
+    Damaged(PathBuf),
+    #[error("{} is of network {got}, and this node's is {wanted}: a key is not used in two", .path.display())]
+    OtherNetwork {
+        path: PathBuf,
+        got: String,
+        wanted: NetworkId,
+    },
+    #[error(
+        "{} has format {format}, and this release knows format {FORMAT} alone: start the release that wrote it",
+        .path.display()
+    )]
+    OtherFormat { path: PathBuf, format: String },
+}
+
 impl PromiseFile {
-    /// The file at this path. The number is that of one network: a key is not used in two.
+    /// The file at this path, for a key in this network.
     pub fn new(path: PathBuf, network: NetworkId) -> Self {
         Self { path, network }
     }
@@ -38,28 +63,42 @@ impl PromiseFile {
         PathBuf::from(name)
     }
 
-    fn parse(&self, text: &str) -> io::Result<Promised> {
-        let malformed = || {
-            let text = format!(
-                "{} is damaged, or another network's. If you are sure that this key signed nothing that this node's \
-                 data does not know of, move it away",
-                self.path.display()
-            );
-            io::Error::new(ErrorKind::InvalidData, text)
-        };
+    fn parse(&self, text: &str) -> Result<Promised, StateError> {
+        let damaged = || StateError::Damaged(self.path.clone());
         let mut lines = text.lines();
-        let network = format!("network {}", self.network);
-        if lines.next() != Some(HEAD) || lines.next() != Some(network.as_str()) {
-            return Err(malformed());
+        let mut value = |name: &str| lines.next()?.strip_prefix(name);
+        let format = value(HEAD).ok_or_else(damaged)?;
+        if format != FORMAT {
+            return Err(match format.parse::<u32>() {
+                Ok(_) => StateError::OtherFormat {
+                    path: self.path.clone(),
+                    format: format.to_owned(),
+                },
+                Err(_) => damaged(),
+            });
         }
-        let mut number = |name: &str| -> Option<u64> {
-            let line = lines.next()?.strip_prefix(name)?;
-            line.strip_prefix(' ')?.parse().ok()
-        };
-        match (number("checkpoint"), number("starts"), lines.next()) {
-            (Some(checkpoint), Some(starts), None) => Ok(Promised { checkpoint, starts }),
-            _ => Err(malformed()),
+        let network = value("network ").ok_or_else(damaged)?;
+        let number = |text: Option<&str>| text?.parse::<u64>().ok();
+        let checkpoint = number(value("checkpoint ")).ok_or_else(damaged)?;
+        let round = number(value("round ")).ok_or_else(damaged)?;
+        let step = value("step ").and_then(|step| STEPS.iter().position(|name| *name == step));
+        let step = step.and_then(|step| u8::try_from(step).ok());
+        let step = step.ok_or_else(damaged)?;
+        if lines.next().is_some() {
+            return Err(damaged());
         }
+        if network != self.network.to_string() {
+            return Err(StateError::OtherNetwork {
+                path: self.path.clone(),
+                got: network.escape_debug().to_string(),
+                wanted: self.network,
+            });
+        }
+        Ok(Promised {
+            checkpoint,
+            round,
+            step,
+        })
     }
 }
 
@@ -75,13 +114,24 @@ impl Promise for PromiseFile {
         let mut bytes = Vec::new();
         file.take(MAX_BYTES).read_to_end(&mut bytes)?;
         // What is no text is as damaged as any other text, and named by its path.
-        self.parse(&String::from_utf8_lossy(&bytes)).map(Some)
+        match self.parse(&String::from_utf8_lossy(&bytes)) {
+            Ok(promised) => Ok(Some(promised)),
+            Err(error) => Err(io::Error::new(ErrorKind::InvalidData, error)),
+        }
     }
 
     fn write(&mut self, promised: Promised) -> io::Result<()> {
+        let Promised {
+            checkpoint,
+            round,
+            step,
+        } = promised;
+        let step = STEPS
+            .get(usize::from(step))
+            .ok_or(ErrorKind::InvalidInput)?;
+        let network = self.network;
         let text = format!(
-            "{HEAD}\nnetwork {}\ncheckpoint {}\nstarts {}\n",
-            self.network, promised.checkpoint, promised.starts
+            "{HEAD}{FORMAT}\nnetwork {network}\ncheckpoint {checkpoint}\nround {round}\nstep {step}\n"
         );
         replace_file(&self.path, text.as_bytes())
     }
@@ -129,8 +179,16 @@ mod tests {
         let network = NetworkId::from_bytes([1; 32]);
         let mut file = PromiseFile::new(path.clone(), network);
         assert_eq!(file.read().unwrap(), None);
-        for (checkpoint, starts) in [(1, 1), (2, 1), (900, 7)] {
-            let promised = Promised { checkpoint, starts };
+        let promises =
+            [(1, 0, 0), (1, 0, 1), (1, 7, 2), (900, 0, 1)].map(|(checkpoint, round, step)| {
+                Promised {
+                    checkpoint,
+                    round,
+                    step,
+                }
+            });
+        assert!(promises.is_sorted());
+        for promised in promises {
             file.write(promised).unwrap();
             assert_eq!(file.clone().read().unwrap(), Some(promised));
         }
@@ -144,19 +202,31 @@ mod tests {
             assert!(refused.to_string().contains("chmod 600"), "{refused}");
         }
         mode(0o600);
-        let other = NetworkId::from_bytes([2; 32]);
-        let stray = PromiseFile::new(path.clone(), other).read().unwrap_err();
-        assert!(stray.to_string().contains("another network's"), "{stray}");
-        for garbage in [
-            &b""[..],
-            b"7",
-            b"\xff\xfe\x00",
-            b"votenode finaliser state 1\ncheckpoint 7\n",
-        ] {
-            std::fs::write(&path, garbage).unwrap();
-            let error = file.read().unwrap_err();
+        let says = |network: NetworkId, words: &str| {
+            let error = PromiseFile::new(path.clone(), network).read().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidData);
-            assert!(error.to_string().contains("ada.key.state"), "{error}");
+            let text = error.to_string();
+            assert!(text.contains("ada.key.state"), "{text}");
+            assert!(text.contains(words), "{words}: {text}");
+        };
+        says(NetworkId::from_bytes([2; 32]), "a key is not used in two");
+        let good = std::fs::read_to_string(&path).unwrap();
+        let older = good.replace("state 2", "state 1");
+        std::fs::write(&path, older).unwrap();
+        says(network, "format 1");
+        let broken = [
+            good.replace("checkpoint 900", "checkpoint -1"),
+            good.replace("round 0", "round 18446744073709551616"),
+            good.replace("step prevote", "step vote"),
+            good.replace("step prevote\n", ""),
+            good.replace("state 2", "state two"),
+            good.clone() + "more\n",
+        ];
+        let broken = broken.iter().map(String::as_bytes);
+        for garbage in broken.chain([&b""[..], b"7", b"\xff\xfe\x00"]) {
+            assert_ne!(garbage, good.as_bytes());
+            std::fs::write(&path, garbage).unwrap();
+            says(network, "is damaged");
         }
     }
 }

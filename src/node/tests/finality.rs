@@ -2,6 +2,7 @@
 
 mod crashes;
 mod liars;
+mod span;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use crate::chain::state::View;
 use crate::chain::transaction::{Approval, FinalityMessage};
 use crate::crypto::{PublicKey, SigningKey};
 use crate::node::Input;
+use crate::node::finality::{Promise as _, Promised};
 use crate::node::simulated::forge::{Forge, compact};
 use crate::node::simulated::host::{Setup, peer_id};
 use crate::node::simulated::puppet::{Manner, Puppet};
@@ -97,6 +99,13 @@ fn make_final(net: &mut Net, host: usize, transaction: Transaction) {
     finish(net, &transaction);
 }
 
+/// The host whose finaliser proposes in the first round of a checkpoint, where so many have equal power.
+fn proposer_of(finalisers: u8, checkpoint: u64) -> usize {
+    let mut hosts: Vec<u8> = (0..finalisers).collect();
+    hosts.sort_by_key(|host| key(host + 1).public_key());
+    usize::from(hosts[(checkpoint % u64::from(finalisers)) as usize])
+}
+
 /// What finalisers said and what became final, over a whole run: whoever contradicts it panics.
 #[derive(Default)]
 struct Record {
@@ -120,6 +129,14 @@ impl Record {
                 let place = (message.finaliser, m.height, m.round, m.kind);
                 let before = self.said.entry(place).or_insert_with(|| message.clone());
                 assert_eq!(before.message, message.message, "signed twice: {place:?}");
+                // Whoever says something has noted before how far it signed.
+                let host = &net.hosts[published.by];
+                if host.setup.finaliser.map(key).map(|key| key.public_key())
+                    == Some(message.finaliser)
+                {
+                    let noted = host.promise.clone().read().unwrap();
+                    assert!(noted >= Some(Promised::of(m)), "{noted:?} and {place:?}");
+                }
             }
         }
         self.read = net.published.len();
@@ -238,6 +255,37 @@ fn one_who_finalises_alone_needs_nobody() {
     net.start(0);
     let last = testing::register(&net.network, 2);
     make_final(&mut net, 1, last);
+}
+
+/// Its certificate would be in the store, and with it the signature at its peers.
+#[test]
+fn nothing_signed_leaves_while_it_cannot_be_noted_beside_the_key() {
+    let mut net = hosts(&finalising(1), 1, 1);
+    register(&mut net, 1..3);
+    net.until("settled", 20_000, settled);
+    let last = last_certificate(&net, 0);
+    net.hosts[0].promise.fail(true);
+    let vote = testing::register(&net.network, 5);
+    net.accept(1, vec![vote.clone()]);
+    net.run(30_000);
+    assert!((0..2).all(|host| net.is_included(host, vote.id())));
+    assert!((0..2).all(|host| last_certificate(&net, host) == last));
+    let status = net.node(0).status().finality.unwrap();
+    let waiting = status.waiting.expect("it says nothing");
+    assert!(waiting.contains("cannot be written"), "{waiting}");
+    // Killed in this state it is like any node that was killed before it could say what it signed.
+    net.crash(0);
+    net.hosts[0].promise.fail(false);
+    net.start(0);
+    finish(&mut net, &vote);
+    net.hosts[0].promise.fail(true);
+    let vote = testing::register(&net.network, 6);
+    net.accept(1, vec![vote.clone()]);
+    net.run(10_000);
+    assert!(!is_final(&net, 0, vote.id()));
+    net.hosts[0].promise.fail(false);
+    finish(&mut net, &vote);
+    assert_eq!(net.node(0).status().finality.unwrap().waiting, None);
 }
 
 #[test]

@@ -17,8 +17,13 @@ fn crashes(seed: u64) -> (usize, u64) {
             voter += 1;
             net.submit_only(host, vec![testing::register(&network, voter)]);
         }
+        // Killed then, the node has its signatures in the store and nothing beside the key.
+        let full = net.draw(10) == 0;
+        let failing = net.draw(4) as usize;
+        net.hosts[failing].promise.fail(full);
         let pause_ms = net.draw(1_200);
         net.run(pause_ms);
+        net.hosts[failing].promise.fail(false);
         record.check(&net);
         for host in 0..5 {
             if net.hosts[host].running.is_none() && net.draw(3) > 0 {
@@ -56,7 +61,7 @@ fn whoever_is_killed_never_signs_twice_and_no_checkpoint_leaves() {
     println!("{seeds} seeds, {crashed} crashes, {said} messages of the consensus");
 }
 
-/// The disk of a finaliser goes back to an earlier state; the number beside its key does not.
+/// The disk of a finaliser goes back to an earlier state; what stands beside its key does not.
 #[test]
 fn a_restored_store_does_not_make_a_finaliser_sign_twice() {
     for beside_the_key_too in [false, true] {
@@ -98,9 +103,9 @@ fn a_restored_store_does_not_make_a_finaliser_sign_twice() {
     }
 }
 
-/// The backup is of a stopped node, in the middle of a checkpoint that nobody can decide for a while.
+/// A copy that knows the last signature is as good as the store itself, also in the middle of a checkpoint.
 #[test]
-fn a_backup_from_the_middle_of_a_checkpoint_is_noticed() {
+fn a_copy_of_which_nothing_was_signed_since_goes_on() {
     let network = finalising(4);
     let mut net = hosts(&network, 4, 0);
     let mut record = Record::default();
@@ -111,26 +116,101 @@ fn a_backup_from_the_middle_of_a_checkpoint_is_noticed() {
     net.accept(0, vec![testing::register(&network, 5)]);
     net.run(5_000);
     record.check(&net);
-    net.crash(0);
-    let backup = net.hosts[0].disk.to_bytes();
-    net.start(0);
+    let copy = net.hosts[0].disk.to_bytes();
+    let noted = net.hosts[0].promise.clone().read().unwrap();
     net.run(20_000);
     record.check(&net);
+    assert_eq!(net.hosts[0].promise.clone().read().unwrap(), noted);
     net.crash(0);
-    net.hosts[0].disk = crate::store::MemoryDisk::from_bytes(backup);
+    net.hosts[0].disk = crate::store::MemoryDisk::from_bytes(copy);
     net.start(0);
     net.run(10_000);
     record.check(&net);
-    let status = net.node(0).status().finality.unwrap();
-    assert!(
-        status
-            .waiting
-            .is_some_and(|why| why.contains("signs nothing up to")),
-        "not noticed"
-    );
+    // Without it nothing can be decided.
+    net.crash(1);
     net.start(2);
     net.start(3);
     net.until("settled", 60_000, settled);
+    record.check(&net);
+}
+
+/// The backup is a copy of a running node's disk, or of one that was killed, put back while the same checkpoint is open, and nobody is there who
+/// could tell the node what it signed since.
+#[test]
+fn a_copy_from_the_middle_of_a_checkpoint_does_not_make_a_finaliser_sign_twice() {
+    for stopped in [false, true] {
+        put_back_a_copy(stopped);
+    }
+}
+
+fn put_back_a_copy(stopped: bool) {
+    let network = finalising(4);
+    let mut net = hosts(&network, 4, 1);
+    let mut record = Record::default();
+    register(&mut net, 1..3);
+    net.until("settled", 30_000, settled);
+    let next = last_certificate(&net, 0).unwrap().checkpoint + 1;
+    let proposer = proposer_of(4, next);
+    let victim = (proposer + 1) % 4;
+    let own = key(victim as u8 + 1).public_key();
+    let signed = |record: &Record| {
+        let places = record.said.keys();
+        places
+            .filter(|(by, height, ..)| *by == own && *height == next)
+            .count()
+    };
+    for host in (0..4).filter(|host| *host != victim) {
+        net.crash(host);
+    }
+    let waits = testing::register(&network, 5);
+    net.accept(4, vec![waits.clone()]);
+    net.until("included", 10_000, |net| {
+        net.is_included(victim, waits.id())
+    });
+    // It waits for a proposal.
+    net.run(100);
+    record.check(&net);
+    assert_eq!(signed(&record), 0);
+    if stopped {
+        net.crash(victim);
+    }
+    let copy = net.hosts[victim].disk.to_bytes();
+    if stopped {
+        net.start(victim);
+    }
+    // Nobody proposes, and it votes for nil.
+    net.run(30_000);
+    record.check(&net);
+    assert_eq!(signed(&record), 1);
+
+    net.crash(victim);
+    net.hosts[victim].disk = crate::store::MemoryDisk::from_bytes(copy);
+    // What the other heard is forgotten too; and now there is a proposal.
+    net.crash(4);
+    for host in [4, proposer, victim] {
+        net.start(host);
+    }
+    net.run(30_000);
+    record.check(&net);
+    let proposed = (
+        key(proposer as u8 + 1).public_key(),
+        next,
+        0,
+        FinalityMessage::PROPOSAL,
+    );
+    assert!(record.said.contains_key(&proposed));
+    assert_eq!(signed(&record), 1, "it signs once more");
+    let status = net.node(victim).status().finality.unwrap();
+    let waiting = status.waiting.expect("it is not noticed");
+    assert!(waiting.contains("signs nothing up to"), "{waiting}");
+
+    for host in (0..4).filter(|host| *host != victim && *host != proposer) {
+        net.start(host);
+    }
+    net.until("settled", 60_000, settled);
+    // From the next checkpoint on it takes part again.
+    net.crash(proposer);
+    make_final(&mut net, victim, testing::register(&network, 6));
     record.check(&net);
 }
 
