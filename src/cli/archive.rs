@@ -240,13 +240,8 @@ pub fn audit(arguments: &AuditArguments) -> Result<(), Failure> {
         }
         Ok(report) => print(&audit::render(&report)),
         Err(error) => {
-            if arguments.json {
-                print_json(&json!({
-                    "ok": false,
-                    "error": { "rule": error.rule(), "message": error.to_string() },
-                }))?;
-            }
-            Err(audit_failure(path, error))
+            let rule = error.rule();
+            Err(audit_failure(path, error).breaking(rule))
         }
     }
 }

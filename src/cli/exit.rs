@@ -2,6 +2,10 @@
 
 use std::fmt::Display;
 
+use serde_json::json;
+
+use crate::crypto::code::redact;
+
 /// How a command ended. The numbers are part of the interface and never change their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -56,6 +60,25 @@ impl Exit {
     pub const fn code(self) -> u8 {
         self as u8
     }
+
+    /// The name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Locked => "locked",
+            Self::Corrupt => "corrupt",
+            Self::WrongNetwork => "wrong_network",
+            Self::Port => "port",
+            Self::DiskFull => "disk_full",
+            Self::AuditFailed => "audit_failed",
+            Self::NoNode => "no_node",
+            Self::Refused => "refused",
+            Self::Halted => "halted",
+            Self::Interrupted => "interrupted",
+        }
+    }
 }
 
 impl From<Exit> for std::process::ExitCode {
@@ -89,6 +112,8 @@ pub struct Failure {
     pub exit: Exit,
     /// For people.
     pub message: String,
+    /// The rule that a chain breaks, where that is what is wrong.
+    pub rule: Option<&'static str>,
 }
 
 impl Failure {
@@ -97,7 +122,23 @@ impl Failure {
         Self {
             exit,
             message: message.to_string(),
+            rule: None,
         }
+    }
+
+    /// With the rule that a chain breaks.
+    pub fn breaking(mut self, rule: &'static str) -> Self {
+        self.rule = Some(rule);
+        self
+    }
+
+    /// What `--json` prints of it: the message with whatever looks like a secret left out, and the exit code.
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut error = json!({ "message": redact(&self.message) });
+        if let Some(rule) = self.rule {
+            error["rule"] = json!(rule);
+        }
+        json!({ "ok": false, "error": error, "exit": self.exit.name(), "exit_code": self.exit.code() })
     }
 
     /// What a person or a file said is wrong.
@@ -148,6 +189,13 @@ mod tests {
             .filter_map(|line| line.split_whitespace().next()?.parse().ok())
             .collect();
         assert_eq!(listed, Exit::ALL.map(Exit::code));
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let names: std::collections::BTreeSet<_> =
+            Exit::ALL.iter().map(|exit| exit.name()).collect();
+        assert_eq!(names.len(), Exit::ALL.len());
     }
 
     #[test]

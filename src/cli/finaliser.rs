@@ -1,32 +1,31 @@
 //! `votenode finaliser`: who finalises from the next set on. One proposes, those who finalise now approve on machines of
 //! their own, and somebody puts the approvals together into a transaction.
 
+mod present;
+mod words;
+
 use std::fmt::Display;
 use std::fs;
-use std::io::{self, BufReader, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::archive::Source;
 use super::args::FinaliserCommand;
 use super::network::finaliser as member;
 use super::output::print_either;
 use super::{Exit, Failure, key, network};
-use crate::chain::checkpoint::{FinaliserSet, MAX_CHANGES};
-use crate::chain::genesis::{Finaliser, NetworkId};
+use crate::chain::checkpoint::FinaliserSet;
+use crate::chain::genesis::NetworkId;
 use crate::chain::network::Network;
 use crate::chain::sign;
-use crate::chain::transaction::{FinaliserChange, Payload};
-use crate::client::proof::follow_changes;
 use crate::crypto::Role;
-use crate::export::{ChainReader, ExportError};
 use crate::protocol::change_file::{self, ProposedChange, key_code};
 use crate::protocol::transaction_file;
 use crate::wire::List;
-
-/// Bytes read from a chain at once.
-const BUFFER_BYTES: usize = 1 << 20;
+use present::present_set;
+use words::{approval_text, differences, power, to_json};
+pub use words::{describe, quorum, warning};
 
 /// Why a change cannot be proposed, approved or finished.
 #[derive(Debug, thiserror::Error)]
@@ -98,57 +97,6 @@ pub fn run(command: FinaliserCommand) -> Result<(), Failure> {
             json,
         } => finish(&files, &genesis, chain.as_deref(), &out, json),
     }
-}
-
-/// Power with which a set decides: more than two thirds of it.
-pub fn quorum(total: u64) -> u64 {
-    2 * total / 3 + 1
-}
-
-/// Who has a third of the power or more, so that nothing becomes final without it; none where one may fail.
-pub fn indispensable(finalisers: &[Finaliser]) -> Vec<&Finaliser> {
-    let total: u64 = finalisers.iter().map(|one| one.power).sum();
-    finalisers
-        .iter()
-        .filter(|one| 3 * one.power >= total)
-        .collect()
-}
-
-/// What it takes to decide, in words.
-pub fn describe(finalisers: &[Finaliser]) -> String {
-    let total: u64 = finalisers.iter().map(|one| one.power).sum();
-    let needed = quorum(total);
-    if let [one] = finalisers {
-        return format!("{} alone decides, and has to be up", one.name);
-    }
-    if finalisers.iter().all(|one| one.power == 1) {
-        return format!(
-            "{} finalisers; {needed} of them must be up and reach each other, and up to {} may fail",
-            finalisers.len(),
-            total - needed
-        );
-    }
-    format!(
-        "{} finalisers with {total} votes; those with {needed} of the votes must be up and reach each other, and up to {} \
-         votes may fail",
-        finalisers.len(),
-        total - needed
-    )
-}
-
-/// A warning where no finaliser may fail.
-pub fn warning(finalisers: &[Finaliser]) -> Option<String> {
-    let names: Vec<&str> = indispensable(finalisers)
-        .iter()
-        .map(|one| one.name.as_str())
-        .collect();
-    (!names.is_empty()).then(|| {
-        format!(
-            "no fault is tolerated: nothing becomes final while one of these is down, since each holds a third of the votes \
-             or more: {}. With four finalisers of equal power any one may fail",
-            names.join(", ")
-        )
-    })
 }
 
 fn propose(
@@ -337,167 +285,8 @@ fn read_change(path: &Path, network: &Network) -> Result<ProposedChange, Failure
     }
 }
 
-/// The set that has to approve set `next`: that of the genesis, or the latest of a chain. `None` if nothing tells.
-fn present_set(
-    network: &Network,
-    next: u64,
-    chain: Option<&Path>,
-) -> Result<Option<FinaliserSet>, Failure> {
-    let Some(path) = chain else {
-        return Ok((next == 1).then(|| FinaliserSet::genesis(network)));
-    };
-    let changes = changes_of(path, network)?;
-    let latest = follow_changes(network, &changes)
-        .map_err(|error| Failure::new(Exit::AuditFailed, format!("{}: {error}", path.display())))?
-        .pop();
-    match latest {
-        Some(set) if set.number() + 1 != next => Err(ChangeFailure::Number {
-            latest: set.number(),
-            claimed: next,
-        }
-        .into()),
-        latest => Ok(latest),
-    }
-}
-
-/// The changes of the finalisers that a chain holds, in an exported file or a data directory.
-fn changes_of(path: &Path, network: &Network) -> Result<Vec<FinaliserChange>, Failure> {
-    let same = |got: NetworkId| match got == network.id() {
-        true => Ok(()),
-        false => Err(ChangeFailure::OtherNetwork {
-            path: path.to_owned(),
-            got,
-            wanted: network.id(),
-        }),
-    };
-    if !path.is_dir() {
-        let file = fs::File::open(path).map_err(|error| Failure::file("read", path, &error))?;
-        let reader = ChainReader::new(BufReader::with_capacity(BUFFER_BYTES, file));
-        let reader = reader.map_err(|error| unread(path, error))?;
-        same(reader.network().id())?;
-        return changes_in(path, reader);
-    }
-    match Source::open(path)? {
-        Source::Stored(snapshot) => {
-            same(snapshot.network().id())?;
-            Ok(snapshot.finaliser_changes(MAX_CHANGES)?)
-        }
-        Source::Running(mut client) => {
-            let stream = BufReader::with_capacity(BUFFER_BYTES, client.export()?);
-            let reader = ChainReader::new(stream).map_err(|error| unread(path, error))?;
-            same(reader.network().id())?;
-            changes_in(path, reader)
-        }
-    }
-}
-
-fn changes_in<R: io::Read>(
-    path: &Path,
-    reader: ChainReader<R>,
-) -> Result<Vec<FinaliserChange>, Failure> {
-    let mut changes = Vec::new();
-    for block in reader {
-        let block = block.map_err(|error| unread(path, error))?.block;
-        for transaction in block.transactions.into_vec() {
-            if let Payload::FinaliserChange { change } = transaction.payload {
-                changes.push(change);
-            }
-        }
-    }
-    Ok(changes)
-}
-
-fn unread(path: &Path, error: ExportError) -> Failure {
-    Failure::usage(format!("{}: {error}", path.display()))
-}
-
-/// The power of those in the set who approve.
-fn power(set: &FinaliserSet, change: &ProposedChange) -> u64 {
-    change
-        .approvals
-        .iter()
-        .filter_map(|approval| set.member(&approval.key))
-        .map(|member| member.power)
-        .sum()
-}
-
-fn approval_text(present: Option<&FinaliserSet>, change: &ProposedChange) -> String {
-    match present {
-        Some(set) => format!(
-            "Approved by {} of {} votes; more than two thirds, {}, are wanted.",
-            power(set, change),
-            set.total(),
-            quorum(set.total())
-        ),
-        None => format!(
-            "{} approvals. The genesis does not hold set {}, so that their power is not known here; name a chain with --chain.",
-            change.approvals.len(),
-            change.set - 1
-        ),
-    }
-}
-
-/// Who comes, who goes, who stays with how much power.
-fn differences(present: Option<&FinaliserSet>, change: &ProposedChange) -> String {
-    let mut text = format!("Set {} of finalisers:\n\n", change.set);
-    let before = present.map_or(&[][..], FinaliserSet::members);
-    for one in change.finalisers.iter() {
-        let was = before.iter().find(|member| member.key == one.key);
-        let what = match (present, was) {
-            (None, _) => "     ".to_owned(),
-            (_, None) => "comes".to_owned(),
-            (_, Some(was)) if was.power != one.power => format!("stays, had power {}", was.power),
-            _ => "stays".to_owned(),
-        };
-        text += &line(&what, one);
-    }
-    for one in before {
-        if change.finalisers.iter().all(|member| member.key != one.key) {
-            text += &line("GOES", one);
-        }
-    }
-    text += &format!("\n{}\n", describe(&change.finalisers));
-    if let Some(warning) = warning(&change.finalisers) {
-        text += &format!("! {warning}\n");
-    }
-    text
-}
-
-fn line(what: &str, one: &Finaliser) -> String {
-    format!(
-        "  {what:<6} {}  power {}  {}\n",
-        one.name,
-        one.power,
-        key_code(&one.key)
-    )
-}
-
-fn to_json(present: Option<&FinaliserSet>, change: &ProposedChange) -> Value {
-    let members = |members: &[Finaliser]| -> Vec<Value> {
-        let member = |one: &Finaliser| json!({ "name": one.name.as_str(), "key": key_code(&one.key), "power": one.power });
-        members.iter().map(member).collect()
-    };
-    json!({
-        "network": change.network,
-        "set": change.set,
-        "finalisers": members(&change.finalisers),
-        "present": present.map(|set| members(set.members())),
-        "approvals": change.approvals.iter().map(|approval| key_code(&approval.key)).collect::<Vec<_>>(),
-        "approved_power": present.map(|set| power(set, change)),
-        "present_power": present.map(FinaliserSet::total),
-        "quorum_power": present.map(|set| quorum(set.total())),
-        "warning": warning(&change.finalisers),
-    })
-}
-
 fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::usage(format!(
-            "{} exists already and is not overwritten",
-            path.display()
-        )),
-        _ => Failure::file("write", path, &error),
-    };
+    let failed = |error: io::Error| Failure::file("write", path, &error);
     let mut file = fs::File::create_new(path).map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)
 }

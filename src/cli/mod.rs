@@ -18,8 +18,8 @@ use std::borrow::Cow;
 use std::io::Write as _;
 
 use args::{Arguments, Command};
-use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 use crate::config::{ConfigError, Directories, FileError, Layer, Settings};
 use crate::crypto::code::redact;
@@ -40,11 +40,16 @@ impl From<ConfigError> for Failure {
     }
 }
 
-/// Reads the command line and does what it asks for; failures are printed on stderr.
+/// Reads the command line and does what it asks for; failures are printed on stderr, and on stdout too where JSON is
+/// wanted.
 pub fn main() -> Exit {
     keep_memory_private();
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let parsed = Arguments::command().try_get_matches().and_then(|matches| {
+        let json = wants_json(&matches);
+        Ok((Arguments::from_arg_matches(&matches)?, json))
+    });
+    let (arguments, json) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return unparsed(&error),
     };
     match run(arguments) {
@@ -53,9 +58,21 @@ pub fn main() -> Exit {
             // stderr may be closed; the exit code says it too.
             let text = failure.to_string();
             let _ = writeln!(std::io::stderr(), "votenode: {}", redact(&text));
+            if json {
+                // So may stdout.
+                let _ = output::print_json(&failure.to_json());
+            }
             failure.exit
         }
     }
+}
+
+/// Whether the command has `--json`, and it was given.
+fn wants_json(mut matches: &ArgMatches) -> bool {
+    while let Some((_, command)) = matches.subcommand() {
+        matches = command;
+    }
+    matches!(matches.try_get_one("json"), Ok(Some(true)))
 }
 
 /// Help and versions are results, everything else is a mistake. One in a variable would otherwise be blamed on a flag.

@@ -1,5 +1,9 @@
 #![allow(clippy::unwrap_used)]
+use super::words::indispensable;
 use super::*;
+use crate::chain::genesis::Finaliser;
+use crate::chain::transaction::Payload;
+use crate::client::proof::follow_changes;
 use crate::crypto::{Kind, RoleKey, SigningKey, code};
 use crate::genesis;
 use crate::wire::Text;

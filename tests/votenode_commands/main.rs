@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod failures;
+mod finaliser;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
