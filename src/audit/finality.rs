@@ -119,14 +119,11 @@ impl Finality {
                 ));
             }
         }
-        let mut convicted: Vec<_> = self.convictions.iter().map(|one| one.finaliser).collect();
-        convicted.sort_unstable();
-        convicted.dedup();
-        if !convicted.is_empty() {
+        if !self.convictions.is_empty() {
             warnings.push(format!(
                 "Finalisers who signed two messages where there may be one: {}. If a third of the voting power does, \
                  what is final may be replaced.",
-                convicted.len()
+                self.convictions.len()
             ));
         }
     }

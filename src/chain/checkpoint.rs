@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use crate::chain::block::BlockId;
 use crate::chain::genesis::{Finaliser, NetworkId, check_finalisers};
 use crate::chain::network::Network;
-use crate::chain::transaction::{Approval, FinaliserChange, FinalityMessage};
+use crate::chain::transaction::{Approval, Equivocation, FinaliserChange, FinalityMessage};
 use crate::crypto::{Context, Hash, PublicKey, Signature, SigningKey, signing_digest};
 use crate::wire::{Blob, List, Message, array_struct};
 
@@ -20,6 +20,11 @@ pub use follow::Checkpoints;
 /// Most changes of the finalisers in a network's life: as many as a receipt can carry, so that whoever holds nothing but
 /// the genesis can always follow them.
 pub const MAX_CHANGES: u64 = 64;
+
+/// The last round of a checkpoint. Every round takes at least a timeout, and none begins while a third of the power is
+/// away, so that honest finalisers come nowhere near it; it bounds what a checkpoint that cannot be decided costs, and
+/// what a liar can say.
+pub const MAX_ROUND: u64 = 10_000;
 
 array_struct! {
     /// Proof that the finalisers of a set decided a checkpoint.
@@ -65,8 +70,8 @@ impl FinalityMessage {
         }
     }
 
-    /// Whether it is one that the consensus knows: a kind that exists, a checkpoint from 1 on, a block (votes: or nil),
-    /// and of proposals only a lock, of a round before.
+    /// Whether it is one that the consensus knows: a kind that exists, a checkpoint from 1 on, a round up to
+    /// [`MAX_ROUND`], a block (votes: or nil), and of proposals only a lock, of a round before.
     pub fn is_well_formed(&self) -> bool {
         let block_or_nil = matches!(self.value.len(), 0 | 32);
         let fits = match self.kind {
@@ -74,7 +79,7 @@ impl FinalityMessage {
             Self::PREVOTE | Self::PRECOMMIT => self.lock_round == 0,
             _ => false,
         };
-        self.height > 0 && block_or_nil && fits
+        self.height > 0 && self.round <= MAX_ROUND && block_or_nil && fits
     }
 
     /// The block that it is about; none for a vote for nil.
@@ -98,6 +103,35 @@ impl SignedFinalityMessage {
             message,
             signature,
         }
+    }
+
+    /// What proves that the finaliser said this and the other, where there may be one of them; none if both can stand.
+    /// The same whichever of them came first. Signatures and form are not looked at.
+    pub fn contradicts(&self, other: &Self) -> Option<Equivocation> {
+        let place = |signed: &Self| {
+            let message = &signed.message;
+            (
+                signed.finaliser,
+                message.kind,
+                message.height,
+                message.round,
+            )
+        };
+        if place(self) != place(other) || self.message == other.message {
+            return None;
+        }
+        let (first, second) = if self.message.payload() < other.message.payload() {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        Some(Equivocation {
+            finaliser: first.finaliser,
+            first: first.message.clone(),
+            first_signature: first.signature,
+            second: second.message.clone(),
+            second_signature: second.signature,
+        })
     }
 
     /// Whether the signature is that of the finaliser that it names.

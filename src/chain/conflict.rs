@@ -5,7 +5,7 @@
 
 use crate::chain::election::ElectionId;
 use crate::chain::state::VoterTag;
-use crate::chain::transaction::{Admission, Credential, Offence, Payload, Transaction};
+use crate::chain::transaction::{Admission, Credential, Payload, Transaction};
 use crate::crypto::PublicKey;
 
 /// Something that exists once.
@@ -23,8 +23,8 @@ pub enum ConflictKey {
     Vote(ElectionId, VoterTag),
     /// The number of a set of finalisers.
     FinaliserSet(u64),
-    /// A conviction.
-    Conviction(Offence),
+    /// The conviction of a finaliser.
+    Conviction(PublicKey),
 }
 
 /// What a transaction uses up. Kinds that this release refuses use up nothing.
@@ -53,7 +53,7 @@ pub fn conflict_keys(transaction: &Transaction) -> Vec<ConflictKey> {
         }
         Payload::FinaliserChange { change } => vec![ConflictKey::FinaliserSet(change.set)],
         Payload::Equivocation { equivocation } => {
-            vec![ConflictKey::Conviction(equivocation.offence())]
+            vec![ConflictKey::Conviction(equivocation.finaliser)]
         }
         Payload::Reveal { .. } => Vec::new(),
     }

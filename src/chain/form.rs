@@ -56,7 +56,7 @@ fn check_evidence(network: &Network, equivocation: &Equivocation) -> Result<(), 
 }
 
 /// Checks that the messages of evidence exclude each other and stand in their order, but for the signatures.
-pub fn check_equivocation(equivocation: &Equivocation) -> Result<(), EvidenceRule> {
+fn check_equivocation(equivocation: &Equivocation) -> Result<(), EvidenceRule> {
     let (first, second) = (&equivocation.first, &equivocation.second);
     let rule = |holds: bool, broken| if holds { Ok(()) } else { Err(broken) };
     rule(

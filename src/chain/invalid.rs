@@ -167,8 +167,8 @@ pub enum Invalid {
     /// Evidence against somebody who was in no set so far.
     #[error("the key {0} is no finaliser's and never was")]
     NotAFinaliser(PublicKey),
-    /// Convicted of this before.
-    #[error("the finaliser was convicted of this already")]
+    /// Convicted before, of this or of something else.
+    #[error("the finaliser was convicted already; one proof is enough")]
     AlreadyConvicted,
 }
 

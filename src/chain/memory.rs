@@ -15,7 +15,6 @@ use crate::chain::state::{
     Conviction, Delta, ElectionRecord, Invitation, InvitationUse, Position, SetChange, View,
     ViewError, VoteRecord, Voter, VoterTag,
 };
-use crate::chain::transaction::Offence;
 use crate::crypto::{PublicKey, RingKey};
 
 /// A state that grows by deltas.
@@ -39,7 +38,7 @@ pub struct MemoryState {
     set_changes: Vec<Arc<SetChange>>,
     /// In chain order.
     convictions: Vec<Conviction>,
-    convicted: BTreeMap<Offence, Position>,
+    convicted: BTreeMap<PublicKey, Position>,
     roll: Frontier,
 }
 
@@ -136,7 +135,8 @@ impl MemoryState {
         self.set_changes.extend(delta.set_changes);
         for conviction in delta.convictions {
             let position = conviction.position;
-            if *self.convicted.entry(conviction.offence).or_insert(position) == position {
+            let finaliser = conviction.offence.finaliser;
+            if *self.convicted.entry(finaliser).or_insert(position) == position {
                 self.convictions.push(conviction);
             }
         }
@@ -332,8 +332,8 @@ impl View for MemoryState {
         Ok(self.convictions.len() as u64)
     }
 
-    fn conviction(&self, offence: &Offence) -> Result<Option<Position>, ViewError> {
-        Ok(self.convicted.get(offence).copied())
+    fn conviction(&self, finaliser: &PublicKey) -> Result<Option<Position>, ViewError> {
+        Ok(self.convicted.get(finaliser).copied())
     }
 
     fn convictions(&self, skip: u64, max: usize) -> Result<Vec<Conviction>, ViewError> {

@@ -14,7 +14,6 @@ use crate::chain::state::{
     Conviction, Delta, ElectionRecord, Invitation, InvitationUse, Position, SetChange, View,
     ViewError, VoteRecord, Voter, VoterTag,
 };
-use crate::chain::transaction::Offence;
 use crate::crypto::PublicKey;
 
 /// A delta with indexes over it. The maps are only ever looked up, never walked, so their order cannot matter; keys are
@@ -27,7 +26,7 @@ pub struct IndexedDelta {
     uses: HashMap<PublicKey, InvitationUse>,
     elections: HashMap<ElectionId, usize>,
     votes: HashMap<(ElectionId, VoterTag), usize>,
-    convictions: HashMap<Offence, Position>,
+    convictions: HashMap<PublicKey, Position>,
 }
 
 impl IndexedDelta {
@@ -64,7 +63,7 @@ impl IndexedDelta {
         all.set_changes.extend(delta.set_changes);
         for conviction in delta.convictions {
             self.convictions
-                .insert(conviction.offence, conviction.position);
+                .insert(conviction.offence.finaliser, conviction.position);
             all.convictions.push(conviction);
         }
         if delta.roll.is_some() {
@@ -250,10 +249,10 @@ impl<V: View + ?Sized, L: Borrow<IndexedDelta>> View for Layered<'_, V, L> {
         Ok(self.base.conviction_count()? + above as u64)
     }
 
-    fn conviction(&self, offence: &Offence) -> Result<Option<Position>, ViewError> {
-        match self.find(|layer| layer.convictions.get(offence)) {
+    fn conviction(&self, finaliser: &PublicKey) -> Result<Option<Position>, ViewError> {
+        match self.find(|layer| layer.convictions.get(finaliser)) {
             Some(position) => Ok(Some(*position)),
-            None => self.base.conviction(offence),
+            None => self.base.conviction(finaliser),
         }
     }
 
@@ -362,8 +361,8 @@ impl<V: View + ?Sized> View for Overlay<'_, V> {
         self.layered().conviction_count()
     }
 
-    fn conviction(&self, offence: &Offence) -> Result<Option<Position>, ViewError> {
-        self.layered().conviction(offence)
+    fn conviction(&self, finaliser: &PublicKey) -> Result<Option<Position>, ViewError> {
+        self.layered().conviction(finaliser)
     }
 
     fn convictions(&self, skip: u64, max: usize) -> Result<Vec<Conviction>, ViewError> {

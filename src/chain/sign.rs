@@ -4,9 +4,9 @@
 
 use std::sync::atomic::AtomicBool;
 
-use crate::chain::checkpoint::{ChangeError, SignedFinalityMessage, check_change};
+use crate::chain::checkpoint::{ChangeError, check_change};
 use crate::chain::election::{Ballot, Choices, Election, ElectionId, Secrecy, Terms};
-use crate::chain::form::{check_election, check_equivocation};
+use crate::chain::form::check_election;
 use crate::chain::genesis::{Group, NetworkId};
 use crate::chain::invalid::Invalid;
 use crate::chain::network::Network;
@@ -206,31 +206,6 @@ pub fn change_finalisers(
 /// Brings evidence against a finaliser into the chain.
 pub fn convict(network: &NetworkId, equivocation: Equivocation) -> Transaction {
     transaction(network, Payload::Equivocation { equivocation })
-}
-
-/// Accuses a finaliser of having signed both messages. None if they do not show that.
-pub fn accuse(
-    network: &NetworkId,
-    one: &SignedFinalityMessage,
-    other: &SignedFinalityMessage,
-) -> Option<Transaction> {
-    let (first, second) = if one.message.payload() < other.message.payload() {
-        (one, other)
-    } else {
-        (other, one)
-    };
-    let equivocation = Equivocation {
-        finaliser: first.finaliser,
-        first: first.message.clone(),
-        first_signature: first.signature,
-        second: second.message.clone(),
-        second_signature: second.signature,
-    };
-    let shown = first.finaliser == second.finaliser
-        && check_equivocation(&equivocation).is_ok()
-        && first.is_signed(network)
-        && second.is_signed(network);
-    shown.then(|| transaction(network, Payload::Equivocation { equivocation }))
 }
 
 fn transaction(network: &NetworkId, payload: Payload) -> Transaction {

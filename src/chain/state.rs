@@ -167,10 +167,11 @@ pub trait View {
     fn set_changes(&self) -> Result<u64, ViewError>;
     /// The change that made the set with this number; none for set 0, which the genesis names.
     fn set_change(&self, set: u64) -> Result<Option<Arc<SetChange>>, ViewError>;
-    /// Convictions so far.
+    /// Convictions so far: at most one of each finaliser.
     fn conviction_count(&self) -> Result<u64, ViewError>;
-    /// Where the finaliser was convicted of this.
-    fn conviction(&self, offence: &Offence) -> Result<Option<Position>, ViewError>;
+    /// Where the finaliser with this key was convicted. That happens to a key once: one proof says what it is worth, and
+    /// whoever lies could make others without end.
+    fn conviction(&self, finaliser: &PublicKey) -> Result<Option<Position>, ViewError>;
     /// Convictions in chain order, after the first `skip`, at most `max`.
     fn convictions(&self, skip: u64, max: usize) -> Result<Vec<Conviction>, ViewError>;
 

@@ -212,7 +212,7 @@ pub(crate) fn prevote(
 pub(crate) fn evidence(network: &Network, number: u8, height: u64, round: u64) -> Transaction {
     let one = prevote(network, number, height, round, 1);
     let other = prevote(network, number, height, round, 2);
-    sign::accuse(&network.id(), &one, &other).unwrap()
+    sign::convict(&network.id(), one.contradicts(&other).unwrap())
 }
 
 /// What these finalisers decided.

@@ -298,7 +298,7 @@ array_struct! {
     }
 }
 
-/// What a finaliser is convicted of, once: two messages where there may be one.
+/// What a finaliser is convicted of: two messages where there may be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offence {
     /// The finaliser.

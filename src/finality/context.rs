@@ -340,7 +340,7 @@ pub(super) enum Signed {
     Vote(core::SignedVote<Ctx>),
 }
 
-/// Translates a message that [`is_acceptable`](super::is_acceptable).
+/// Translates a message that [`is_well_formed`](FinalityMessage::is_well_formed).
 pub(super) fn signed(message: &SignedFinalityMessage) -> Option<Signed> {
     let said = &message.message;
     let height = Checkpoint(said.height);

@@ -7,7 +7,6 @@ use arc_malachitebft_core_types::ValuePayload;
 
 use super::context::{Checkpoint, Ctx, Members};
 use super::effects::{Hands, Identity, Scene};
-use super::form::is_acceptable;
 use super::guard::{Guard, GuardState, Refusal, Seen};
 use super::held::{Held, Taken};
 use super::log::LogEntry;
@@ -170,13 +169,13 @@ impl Engine {
     }
 
     /// Takes a message whose signature was checked. What is not for the checkpoint under way, not from a member of the
-    /// set, not [acceptable](is_acceptable) or a proposal by somebody whose turn it is not is ignored.
+    /// set, not [well-formed](FinalityMessage::is_well_formed) or a proposal by somebody whose turn it is not is ignored.
     pub fn message(&mut self, message: &SignedFinalityMessage, now_ms: u64) -> Vec<Output> {
         let Some(Running { scene, .. }) = &mut self.running else {
             return Vec::new();
         };
         let said = &message.message;
-        let for_us = is_acceptable(said) && said.height == scene.checkpoint;
+        let for_us = said.is_well_formed() && said.height == scene.checkpoint;
         if !for_us || scene.decided.is_some() || !scene.members.may_say(message) {
             return Vec::new();
         }

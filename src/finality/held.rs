@@ -17,7 +17,7 @@ use crate::chain::block::BlockId;
 use crate::chain::checkpoint::{CommitCertificate, FinaliserSet, SignedFinalityMessage};
 use crate::chain::transaction::{Approval, Equivocation, FinalityMessage};
 use crate::crypto::PublicKey;
-use crate::wire::{self, List};
+use crate::wire::List;
 
 /// How far above its own round the core takes messages.
 pub(super) const AHEAD: u64 = arc_malachitebft_core_consensus::MAX_FUTURE_ROUND_LOOKAHEAD as u64;
@@ -208,15 +208,7 @@ impl Held {
         if !self.convicted.insert(position) {
             return None;
         }
-        let lower_first = wire::encode(&one.message) < wire::encode(&two.message);
-        let (first, second) = if lower_first { (one, two) } else { (two, one) };
-        Some(Equivocation {
-            finaliser,
-            first: first.message.clone(),
-            first_signature: first.signature,
-            second: second.message.clone(),
-            second_signature: second.signature,
-        })
+        one.contradicts(two)
     }
 
     /// The next message that the core has not had and would take at round `current`; proposals before votes.

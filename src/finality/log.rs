@@ -13,9 +13,8 @@ use arc_malachitebft_core_types as core;
 use core::{PolkaCertificate, PolkaSignature, Timeout, TimeoutKind, Validity, ValueOrigin};
 
 use super::context::{Checkpoint, Ctx, Signed, number, round, signed};
-use super::form::{MAX_ROUND, is_acceptable};
 use crate::chain::block::BlockId;
-use crate::chain::checkpoint::SignedFinalityMessage;
+use crate::chain::checkpoint::{MAX_ROUND, SignedFinalityMessage};
 use crate::chain::transaction::Approval;
 use crate::crypto::PublicKey;
 use crate::wire::{self, List, Message, array_struct, tagged_enum};
@@ -182,7 +181,7 @@ impl Entry {
         Some(match &self.record {
             Record::Said { message } | Record::Instead { message } => {
                 let said = &message.message;
-                if !is_acceptable(said) || said.height != self.checkpoint {
+                if !said.is_well_formed() || said.height != self.checkpoint {
                     return None;
                 }
                 match signed(message)? {

@@ -15,7 +15,6 @@
 mod context;
 mod effects;
 mod engine;
-mod form;
 mod guard;
 mod held;
 mod log;
@@ -27,7 +26,6 @@ mod turn;
 mod tests;
 
 pub use engine::{Engine, Output};
-pub use form::{MAX_ROUND, is_acceptable};
 pub use guard::{Guard, GuardState, Refusal};
 pub use held::MAX_HELD_MESSAGES;
 pub use log::LogEntry;

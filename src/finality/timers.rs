@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arc_malachitebft_core_types::{Timeout, TimeoutKind};
 
 use super::context::number;
-use super::form::MAX_ROUND;
+use crate::chain::checkpoint::MAX_ROUND;
 
 /// Durations of the steps, in milliseconds: what the first round gets, and how much more each later one does. Safety
 /// never depends on them. A step ends early as soon as enough messages are there, so that they cost time only in a

@@ -11,10 +11,9 @@ use core::{PolkaCertificate, PolkaSignature, Timeout, Validity, ValueOrigin, Vot
 use super::Output;
 use super::context::{Checkpoint, Ctx, Signed, number, round, signed};
 use super::effects::{Hands, Verdict};
-use super::form::MAX_ROUND;
 use super::log::{LogEntry, Record};
 use crate::chain::block::BlockId;
-use crate::chain::checkpoint::SignedFinalityMessage;
+use crate::chain::checkpoint::{MAX_ROUND, SignedFinalityMessage};
 use crate::chain::transaction::FinalityMessage;
 
 /// The core and the hands that serve it.

@@ -150,7 +150,7 @@ fn render(
         if let Some(convictions) = convictions {
             m.gauge(
                 "equivocations",
-                "Times that a finaliser was convicted of signing two things at once",
+                "Finalisers convicted of signing two things at once",
                 convictions,
             );
         }

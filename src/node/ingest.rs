@@ -15,7 +15,7 @@ use crate::chain::form::check_form;
 use crate::chain::invalid::{Failure, Invalid};
 use crate::chain::rules;
 use crate::chain::state::{View, ViewError};
-use crate::chain::transaction::{Kind, Payload, Transaction, TxId};
+use crate::chain::transaction::{Payload, Transaction, TxId};
 use crate::chain::verify::Verified;
 use crate::planted::{self, Fault};
 use crate::protocol::gossip::TransactionBatch;
@@ -27,8 +27,6 @@ use crate::wire;
 pub(super) const MAX_TICKETS: usize = 4_096;
 /// Most verification jobs under way at once; each is an array of at most 64 KiB or a block.
 pub(super) const MAX_JOBS: usize = 256;
-/// Convictions, on the chain and waiting, above which this node takes and passes on no more of them.
-const MAX_CONVICTIONS: u64 = 256;
 /// Score points for a message that no correct peer forwards.
 const INVALID_POINTS: u32 = 10;
 
@@ -235,14 +233,6 @@ impl Node {
     }
 
     fn insert_pending(&mut self, transaction: Verified<Transaction>, ticket: u64) -> Fate {
-        // A finaliser can make evidence against itself without end: enough of it is enough.
-        if transaction.kind() == Kind::Equivocation {
-            let waiting = self.mempool.counts().0[Kind::Equivocation as usize];
-            let convicted = self.store.snapshot().state().conviction_count();
-            if waiting + convicted.unwrap_or_default() >= MAX_CONVICTIONS {
-                return Fate::Full;
-            }
-        }
         match self.mempool.insert(transaction.clone()) {
             Ok(()) => {
                 self.counters.accepted.add(transaction.kind());

@@ -67,19 +67,21 @@ pub struct Mempool {
 /// Invitations before those who use them, registrations and elections before votes.
 fn precedence(kind: Kind) -> u8 {
     match kind {
-        Kind::Equivocation | Kind::FinaliserChange => 0,
-        Kind::InvitationBatch => 1,
-        Kind::InvitationRevoke => 2,
-        Kind::Election => 3,
-        Kind::Reveal => 4,
+        // Changes that expel a liar before what is told of it.
+        Kind::FinaliserChange => 0,
+        Kind::Equivocation => 1,
+        Kind::InvitationBatch => 2,
+        Kind::InvitationRevoke => 3,
+        Kind::Election => 4,
+        Kind::Reveal => 5,
         // Votes can come too late; registrations wait for nothing but the roll's close, which is never later.
-        Kind::Registration => 5,
-        Kind::Vote => 6,
+        Kind::Registration => 6,
+        Kind::Vote => 7,
     }
 }
 
 /// Kinds from this precedence on are written by voters.
-const FIRST_OF_VOTERS: u8 = 5;
+const FIRST_OF_VOTERS: u8 = 6;
 /// Transactions of organisers that go into a block before those of voters.
 const FIRST_IN_BLOCK: usize = 64;
 

@@ -458,8 +458,8 @@ impl Node {
             && count > 0
         {
             warnings.push(format!(
-                "finalisers signed two things at one place (proofs in the chain: {count}); the status page and the \
-                 audit name them"
+                "finalisers of whom the chain proves that they signed two things at one place: {count}; the status page \
+                 and the audit name them"
             ));
         }
         NodeStatus {

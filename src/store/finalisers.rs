@@ -8,10 +8,10 @@ use redb::ReadableTableMetadata as _;
 use super::error::StoreError;
 use super::record::{self, StoredSetChange, decode};
 use super::snapshot::Snapshot;
-use super::tables::offence_key;
 use super::view::StateAt;
 use crate::chain::state::{Conviction, Position, SetChange};
-use crate::chain::transaction::{FinaliserChange, Offence};
+use crate::chain::transaction::FinaliserChange;
+use crate::crypto::PublicKey;
 
 fn lacking() -> StoreError {
     StoreError::Corrupt("what is known of the finalisers has a gap".to_owned())
@@ -123,14 +123,14 @@ impl StateAt {
 
     pub(super) fn find_conviction(
         &self,
-        offence: &Offence,
+        finaliser: &PublicKey,
     ) -> Result<Option<Position>, StoreError> {
         let snapshot = self.snapshot();
-        let position = match snapshot.tail().conviction(offence) {
+        let position = match snapshot.tail().conviction(finaliser) {
             Some(conviction) => Some(conviction.position),
             None => {
                 let number = match &snapshot.tables().finalisers.convicted {
-                    Some(table) => table.get(&offence_key(offence))?,
+                    Some(table) => table.get(finaliser.as_bytes())?,
                     None => None,
                 };
                 match number {

@@ -13,7 +13,7 @@ use super::record::{
     position_bytes, use_bytes, vote_bytes,
 };
 use super::snapshot::Snapshot;
-use super::tables::{self, group_key, meta, node_key, offence_key, vote_key};
+use super::tables::{self, group_key, meta, node_key, vote_key};
 use super::tail::TailBlock;
 use super::writer::Store;
 use crate::chain::election::ElectionId;
@@ -225,7 +225,7 @@ impl Run<'_> {
             .flat_map(|block| &block.delta.convictions);
         for (number, conviction) in (table.len()?..).zip(convictions) {
             table.insert(number, &conviction_bytes(conviction))?;
-            numbers.insert(&offence_key(&conviction.offence), number)?;
+            numbers.insert(conviction.offence.finaliser.as_bytes(), number)?;
         }
         Ok(())
     }

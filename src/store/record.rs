@@ -349,8 +349,12 @@ pub(super) fn read_vote_tag(key: &[u8; 41]) -> VoterTag {
 
 /// A conviction in 61 bytes.
 pub(super) fn conviction_bytes(conviction: &Conviction) -> [u8; 61] {
+    let offence = &conviction.offence;
     super::tables::join(&[
-        &super::tables::offence_key(&conviction.offence),
+        offence.finaliser.as_ref(),
+        &[offence.kind],
+        &offence.height.to_be_bytes(),
+        &offence.round.to_be_bytes(),
         &position_bytes(conviction.position),
     ])
 }

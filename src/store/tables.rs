@@ -9,7 +9,6 @@ use redb::{ReadOnlyTable, ReadTransaction, TableDefinition, WriteTransaction};
 use super::error::StoreError;
 use crate::chain::genesis::Group;
 use crate::chain::state::VoterTag;
-use crate::chain::transaction::Offence;
 
 /// A table whose keys are ids or public keys.
 pub(super) type ByKey = TableDefinition<'static, &'static [u8; 32], &'static [u8]>;
@@ -76,8 +75,8 @@ pub(super) const SET_CHANGES: ByNumber = TableDefinition::new("set_changes");
 /// Number in chain order → a conviction (61 bytes).
 pub(super) const CONVICTIONS: TableDefinition<'static, u64, &'static [u8; 61]> =
     TableDefinition::new("convictions");
-/// Offence → number of its conviction.
-pub(super) const CONVICTED: TableDefinition<'static, &'static [u8; 49], u64> =
+/// Key of a finaliser → number of its conviction.
+pub(super) const CONVICTED: TableDefinition<'static, &'static [u8; 32], u64> =
     TableDefinition::new("convicted");
 
 /// Keys of [`META`].
@@ -131,7 +130,7 @@ pub(super) struct Tables {
 pub(super) struct FinaliserTables {
     pub set_changes: Option<ReadOnlyTable<u64, &'static [u8]>>,
     pub convictions: Option<ReadOnlyTable<u64, &'static [u8; 61]>>,
-    pub convicted: Option<ReadOnlyTable<&'static [u8; 49], u64>>,
+    pub convicted: Option<ReadOnlyTable<&'static [u8; 32], u64>>,
 }
 
 impl Tables {
@@ -237,14 +236,4 @@ pub(super) fn vote_key(election: u64, voter: &VoterTag) -> [u8; 41] {
         VoterTag::Link(tag) => (1, tag.as_ref()),
     };
     join(&[&election.to_be_bytes(), &[kind], tag])
-}
-
-/// Key in [`CONVICTED`].
-pub(super) fn offence_key(offence: &Offence) -> [u8; 49] {
-    join(&[
-        offence.finaliser.as_ref(),
-        &[offence.kind],
-        &offence.height.to_be_bytes(),
-        &offence.round.to_be_bytes(),
-    ])
 }

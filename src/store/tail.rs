@@ -19,7 +19,7 @@ use crate::chain::state::{
     Conviction, Delta, ElectionRecord, Invitation, InvitationUse, Position, RollEntry, SetChange,
     VoteRecord, Voter, VoterTag,
 };
-use crate::chain::transaction::{Offence, TxId};
+use crate::chain::transaction::TxId;
 use crate::crypto::{Hash, PublicKey};
 
 /// A block of the main chain whose insertions are not in the tables yet.
@@ -118,7 +118,7 @@ struct Run {
     votes: HashMap<(ElectionId, VoterTag), Spot>,
     vote_counts: HashMap<ElectionId, u64>,
     set_changes: HashMap<u64, Spot>,
-    convictions: HashMap<Offence, Spot>,
+    convictions: HashMap<PublicKey, Spot>,
     nodes: HashMap<(u8, u64), Hash>,
 }
 
@@ -195,7 +195,7 @@ impl Run {
         enter(
             &mut self.convictions,
             height,
-            delta.convictions.iter().map(|one| one.offence),
+            delta.convictions.iter().map(|one| one.offence.finaliser),
         );
         self.nodes.extend(block.nodes.iter().copied());
         self.weight += block.weight();
@@ -424,8 +424,8 @@ impl Tail {
         self.runs.iter().map(changes).sum()
     }
 
-    pub fn conviction(&self, offence: &Offence) -> Option<&Conviction> {
-        let (block, item) = self.find(offence, |run| &run.convictions)?;
+    pub fn conviction(&self, finaliser: &PublicKey) -> Option<&Conviction> {
+        let (block, item) = self.find(finaliser, |run| &run.convictions)?;
         Some(&block.delta.convictions[item])
     }
 

@@ -10,11 +10,11 @@ use super::error::StoreError;
 use super::record::{Counts, StoredVoter, decode};
 use super::roll::kept_levels;
 use super::snapshot::{Snapshot, decode_transactions};
-use super::tables::{self, group_key, meta, node_key, offence_key, vote_key};
+use super::tables::{self, group_key, meta, node_key, vote_key};
 use super::tail::Base;
 use crate::chain::election::ElectionId;
 use crate::chain::state::VoterTag;
-use crate::chain::transaction::{Admission, Credential, Offence, Payload, Transaction, Vote};
+use crate::chain::transaction::{Admission, Credential, Payload, Transaction, Vote};
 use crate::crypto::PublicKey;
 use crate::wire;
 
@@ -118,7 +118,7 @@ impl Undo<'_> {
                     .ok_or_else(lacking)?;
                 Ok(())
             }
-            Payload::Equivocation { equivocation } => self.conviction(&equivocation.offence()),
+            Payload::Equivocation { equivocation } => self.conviction(&equivocation.finaliser),
             // It leaves nothing in the tables but its id.
             Payload::Reveal { .. } => Ok(()),
         }
@@ -149,11 +149,11 @@ impl Undo<'_> {
         Ok(())
     }
 
-    fn conviction(&self, offence: &Offence) -> Result<(), StoreError> {
+    fn conviction(&self, finaliser: &PublicKey) -> Result<(), StoreError> {
         let number = self
             .transaction
             .open_table(tables::CONVICTED)?
-            .remove(&offence_key(offence))?
+            .remove(finaliser.as_bytes())?
             .ok_or_else(lacking)?
             .value();
         self.transaction

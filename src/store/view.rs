@@ -18,7 +18,6 @@ use crate::chain::state::{
     Conviction, ElectionRecord, Invitation, Position, RollEntry, SetChange, View, ViewError,
     VoteRecord, Voter, VoterTag,
 };
-use crate::chain::transaction::Offence;
 use crate::crypto::{Hash, PublicKey};
 use crate::wire;
 
@@ -409,8 +408,8 @@ impl View for StateAt {
         Ok(self.count_convictions()?)
     }
 
-    fn conviction(&self, offence: &Offence) -> Result<Option<Position>, ViewError> {
-        Ok(self.find_conviction(offence)?)
+    fn conviction(&self, finaliser: &PublicKey) -> Result<Option<Position>, ViewError> {
+        Ok(self.find_conviction(finaliser)?)
     }
 
     fn convictions(&self, skip: u64, max: usize) -> Result<Vec<Conviction>, ViewError> {

@@ -184,7 +184,7 @@ def check_change(genesis, change):
 def is_message(message):
     kind, checkpoint, round_, lock, value = message
     fits = len(value) == 32 and lock <= round_ if kind == 0 else len(value) in (0, 32) and lock == 0
-    return kind <= 2 and checkpoint >= 1 and fits
+    return kind <= 2 and checkpoint >= 1 and round_ <= 10_000 and fits
 
 
 def check_evidence(genesis, evidence):
@@ -208,7 +208,7 @@ class Chain:
         self.genesis, self.tip = genesis, genesis.header()
         self.roll, self.voters, self.invitations, self.batches, self.elections, self.times = [], {}, {}, [], {}, []
         # The sets with the heights of their changes; which is in force, and each set's first checkpoint; the heights of
-        # the checkpoints; convictions with their places.
+        # the checkpoints; what each finaliser was convicted of, and where.
         self.sets, self.in_force, self.first = [(genesis.finalisers, 0)], 0, {0: 1}
         self.checkpoints, self.convictions = [], {}
 
@@ -306,9 +306,8 @@ class Chain:
     def convict(self, evidence, _, place):
         finaliser, first = evidence[:2]
         require(any(finaliser == key for members, _ in self.sets for key, *_ in members), "not_a_finaliser")
-        offence = (finaliser, *first[:3])
-        require(offence not in self.convictions, "already_convicted")
-        self.convictions[offence] = place
+        require(finaliser not in self.convictions, "already_convicted")
+        self.convictions[finaliser] = (*first[:3], *place)
 
     def certify(self, certificate):
         """Takes the certificate of the last block (README 18)."""
@@ -338,7 +337,7 @@ class Chain:
             "convictions": [
                 {"finaliser": key.hex(), "message": kinds[kind], "checkpoint": checkpoint, "round": round_,
                  "height": height, "index": index}
-                for (key, kind, checkpoint, round_), (height, index) in self.convictions.items()],
+                for key, (kind, checkpoint, round_, height, index) in self.convictions.items()],
         }
 
     def report(self):

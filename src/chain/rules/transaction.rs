@@ -267,13 +267,12 @@ fn apply_evidence<V: View + ?Sized>(
     if !view.was_finaliser(network, &equivocation.finaliser)? {
         return Err(Invalid::NotAFinaliser(equivocation.finaliser).into());
     }
-    let offence = equivocation.offence();
-    if view.conviction(&offence)?.is_some() {
+    if view.conviction(&equivocation.finaliser)?.is_some() {
         return Err(Invalid::AlreadyConvicted.into());
     }
     Ok(Delta {
         convictions: vec![Conviction {
-            offence,
+            offence: equivocation.offence(),
             position: at.position(),
         }],
         ..Delta::default()

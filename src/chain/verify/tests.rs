@@ -1,9 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::chain::checkpoint::ChangeError;
+use crate::chain::checkpoint::{ChangeError, MAX_ROUND, SignedFinalityMessage};
 use crate::chain::conflict::conflict_keys;
 use crate::chain::election::Ballot;
+use crate::chain::invalid::EvidenceRule;
 use crate::chain::sign;
 use crate::chain::testing::*;
 use crate::chain::transaction::{Equivocation, FinaliserChange, Kind, Registration, Vote};
@@ -202,15 +203,21 @@ fn changes_and_evidence_are_signed_by_those_they_name() {
 fn only_what_excludes_each_other_is_evidence() {
     let network = finalising_network();
     let vote = |number, round, block| prevote(&network, number, 3, round, block);
-    let accuse = |one, other| sign::accuse(&network.id(), &one, &other);
+    let verdict = |transaction| Chain::new(network.clone()).verdict(transaction);
+    let accuse = |one: SignedFinalityMessage, other| one.contradicts(&other);
     let shown = accuse(vote(1, 0, 2), vote(1, 0, 0)).unwrap();
-    assert_eq!(accuse(vote(1, 0, 0), vote(1, 0, 2)), Some(shown));
+    assert_eq!(accuse(vote(1, 0, 0), vote(1, 0, 2)).as_ref(), Some(&shown));
+    assert_eq!(verdict(sign::convict(&network.id(), shown)).err(), None);
     assert_eq!(accuse(vote(1, 0, 2), vote(1, 0, 2)), None);
     assert_eq!(accuse(vote(1, 0, 2), vote(1, 1, 3)), None);
     assert_eq!(accuse(vote(1, 0, 2), vote(2, 0, 3)), None);
-    let mut forged = vote(1, 0, 3);
-    forged.signature = Signature::ZERO;
-    assert_eq!(accuse(vote(1, 0, 2), forged), None);
+    // The last round there is, and one more.
+    let at = |round| evidence(&network, 1, 3, round);
+    assert_eq!(verdict(at(MAX_ROUND)).err(), None);
+    assert_eq!(
+        verdict(at(MAX_ROUND + 1)).err(),
+        Some(Invalid::MalformedEvidence(EvidenceRule::Message))
+    );
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! What a finaliser with a valid key can say that an honest one would not.
 
-use super::super::*;
 use super::sim::*;
 use crate::chain::block::BlockId;
-use crate::chain::checkpoint::SignedFinalityMessage;
+use crate::chain::checkpoint::{MAX_ROUND, SignedFinalityMessage};
 use crate::chain::transaction::FinalityMessage;
 use crate::crypto::Signature;
 use crate::wire::{self, Blob};

@@ -3,7 +3,7 @@
 use super::super::proposer::select;
 use super::super::*;
 use super::sim::*;
-use crate::chain::checkpoint::SignedFinalityMessage;
+use crate::chain::checkpoint::{MAX_ROUND, SignedFinalityMessage};
 use crate::chain::genesis::Finaliser;
 use crate::chain::transaction::FinalityMessage;
 use crate::wire::{self, Blob};
@@ -180,7 +180,7 @@ fn a_key_that_signs_elsewhere_is_silent_here_until_the_next_checkpoint() {
 }
 
 #[test]
-fn only_what_can_be_part_of_the_consensus_is_acceptable() {
+fn only_what_can_be_part_of_the_consensus_is_well_formed() {
     let good = [
         say(0, 1, 0, A),
         FinalityMessage {
@@ -191,7 +191,7 @@ fn only_what_can_be_part_of_the_consensus_is_acceptable() {
         say(2, wire::MAX_UINT, 0, A),
     ];
     for message in &good {
-        assert!(is_acceptable(message), "{message:?}");
+        assert!(message.is_well_formed(), "{message:?}");
     }
     let bad = [
         say(3, 1, 0, A),
@@ -217,7 +217,7 @@ fn only_what_can_be_part_of_the_consensus_is_acceptable() {
         },
     ];
     for message in &bad {
-        assert!(!is_acceptable(message), "{message:?}");
+        assert!(!message.is_well_formed(), "{message:?}");
     }
 }
 

@@ -14,7 +14,6 @@ use crate::chain::checkpoint::SignedFinalityMessage;
 use crate::chain::sign::convict;
 use crate::chain::transaction::{Equivocation, FinalityMessage};
 use crate::crypto::PublicKey;
-use crate::finality::is_acceptable;
 use crate::node::Node;
 use crate::node::peers::Asked;
 use crate::protocol::finality::FinalityGossip;
@@ -150,7 +149,7 @@ impl Node {
 
     /// Checks a message of somebody and takes it in.
     fn hear(&mut self, message: SignedFinalityMessage, from: PeerId) -> Opinion {
-        if !is_acceptable(&message.message) {
+        if !message.message.is_well_formed() {
             return Opinion::Wrong("a malformed message of the consensus");
         }
         let next = self.finality.next();

@@ -30,7 +30,7 @@ pub struct FinalityStatus {
     pub round: Option<u64>,
     /// Key under which this node finalises.
     pub own_key: Option<PublicKey>,
-    /// Proofs on the chain that a finaliser signed two things at one place.
+    /// Finalisers of whom the chain holds a proof that they signed two things at one place.
     pub convictions: u64,
     /// Why the next checkpoint is not decided although there are blocks above the last; in words.
     pub waiting: Option<String>,

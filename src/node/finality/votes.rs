@@ -9,7 +9,7 @@ use crate::chain::checkpoint::{CommitCertificate, FinaliserSet, SignedFinalityMe
 use crate::chain::transaction::{Approval, Equivocation, FinalityMessage};
 use crate::crypto::PublicKey;
 use crate::protocol::finality::MAX_MESSAGES;
-use crate::wire::{self, List};
+use crate::wire::List;
 
 /// Messages kept of one finaliser: ten rounds and some. Honest ones are in the same round or the next.
 const MAX_PER_FINALISER: usize = 32;
@@ -87,7 +87,10 @@ impl Votes {
                 let known = known.clone();
                 let place = (message.message.round, message.message.kind);
                 self.contradicted.insert((message.finaliser, place));
-                Heard::Conflict(Box::new(equivocation(known, message)))
+                match message.contradicts(&known) {
+                    Some(proof) => Heard::Conflict(Box::new(proof)),
+                    None => Heard::Ignored,
+                }
             };
         }
         let place = (message.message.round, message.message.kind);
@@ -200,21 +203,5 @@ impl Votes {
     /// Every message, to hand it on.
     pub(super) fn into_messages(self) -> impl Iterator<Item = SignedFinalityMessage> {
         self.said.into_values().flat_map(BTreeMap::into_values)
-    }
-}
-
-/// The proof that a finaliser said two things at one place. The order does not depend on which came first.
-fn equivocation(one: SignedFinalityMessage, other: SignedFinalityMessage) -> Equivocation {
-    let (first, second) = if wire::encode(&one.message) <= wire::encode(&other.message) {
-        (one, other)
-    } else {
-        (other, one)
-    };
-    Equivocation {
-        finaliser: first.finaliser,
-        first: first.message,
-        first_signature: first.signature,
-        second: second.message,
-        second_signature: second.signature,
     }
 }

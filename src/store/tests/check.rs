@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use redb::ReadableTableMetadata as _;
 
-use super::model::{Model, WORLD};
+use super::model::{ACCUSED, Model, WORLD};
 use crate::chain::genesis::{Group, OPEN_GROUP};
 use crate::chain::merkle::{Tree, verify_range};
 use crate::chain::state::{InvitationUse, Position, View, VoterTag};
@@ -234,10 +234,11 @@ fn check_state(state: &impl View, expected: &impl View) {
         (set, view.set_changes().unwrap(), changes)
     };
     assert_eq!(sets(state), sets(expected));
-    for offence in &WORLD.offences {
+    for number in ACCUSED {
+        let key = testing::finaliser(number).public_key();
         assert_eq!(
-            state.conviction(offence).unwrap(),
-            expected.conviction(offence).unwrap()
+            state.conviction(&key).unwrap(),
+            expected.conviction(&key).unwrap()
         );
     }
     let count = expected.conviction_count().unwrap();

@@ -11,9 +11,12 @@ use crate::chain::network::Network;
 use crate::chain::rules::{TemplateLimits, apply_block, fill_template};
 use crate::chain::state::Delta;
 use crate::chain::testing::{self, START_MS};
-use crate::chain::transaction::{Offence, Payload, Transaction, TxId};
+use crate::chain::transaction::{Transaction, TxId};
 use crate::chain::verify::{Verified, Verifier};
 use crate::store::{Appended, Commit, NewBlock, Store, StoreConfig, Switch, encode_body};
+
+/// Finalisers of the genesis and of later sets against whom there is evidence.
+pub(super) const ACCUSED: [u8; 8] = [1, 2, 3, 4, 5, 7, 8, 9];
 
 /// Everybody, and everything that can happen.
 pub(super) struct World {
@@ -22,7 +25,6 @@ pub(super) struct World {
     pub voters: Vec<u8>,
     pub invitations: Vec<u8>,
     pub elections: Vec<ElectionId>,
-    pub offences: Vec<Offence>,
 }
 
 pub(super) static WORLD: LazyLock<World> = LazyLock::new(|| {
@@ -61,14 +63,9 @@ pub(super) static WORLD: LazyLock<World> = LazyLock::new(|| {
         testing::change(&network, 2, &[7], &[3, 4, 5]),
         testing::change(&network, 2, &[8, 9], &[1, 5]),
     ]);
-    let mut offences = Vec::new();
-    for finaliser in [1, 2, 5, 7] {
-        for round in 0..4 {
-            let evidence = testing::evidence(&network, finaliser, 1, round);
-            if let Payload::Equivocation { equivocation } = &evidence.payload {
-                offences.push(equivocation.offence());
-            }
-            transactions.push(evidence);
+    for finaliser in ACCUSED {
+        for round in 0..2 {
+            transactions.push(testing::evidence(&network, finaliser, 1, round));
         }
     }
     let verifier = Verifier::new(network.clone(), [0; 32]);
@@ -83,7 +80,6 @@ pub(super) static WORLD: LazyLock<World> = LazyLock::new(|| {
         voters,
         invitations,
         elections,
-        offences,
     }
 });
 

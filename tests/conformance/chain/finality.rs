@@ -93,7 +93,7 @@ pub fn message(signer_number: u8, kind: u8, checkpoint: u64, value: u8) -> Signe
 /// Evidence against a finaliser who said two things.
 pub fn evidence(signer_number: u8, kind: u8, checkpoint: u64, values: [u8; 2]) -> Transaction {
     let [one, other] = values.map(|value| message(signer_number, kind, checkpoint, value));
-    sign::accuse(&network(), &one, &other).unwrap()
+    sign::convict(&network(), one.contradicts(&other).unwrap())
 }
 
 fn certificate(set: u64, checkpoint: u64, block: BlockId, signers: &[u8]) -> CommitCertificate {
@@ -429,11 +429,16 @@ pub fn broken_transactions() -> Vec<Broken> {
             vec![evidence(1, FinalityMessage::PRECOMMIT, 1, [1, 2])],
         ),
         (
-            "evidence twice in a block",
+            "evidence of another offence of somebody convicted",
+            (0, "already_convicted"),
+            vec![evidence(1, prevote, 2, [1, 2])],
+        ),
+        (
+            "evidence against one finaliser twice in a block",
             (1, "already_convicted"),
             vec![
                 evidence(4, prevote, 1, [1, 2]),
-                evidence(4, prevote, 1, [2, 3]),
+                evidence(4, prevote, 7, [2, 3]),
             ],
         ),
     ]

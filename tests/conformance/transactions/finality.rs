@@ -92,6 +92,12 @@ pub fn cases() -> Vec<Case> {
         let network = finality::genesis().network_id();
         SignedFinalityMessage::sign(&samples::key(0x61), &network, message)
     };
+    let in_round = |round: u64, value: u8| {
+        let mut message = say(1, prevote, 3, value).message;
+        message.round = round;
+        let network = finality::genesis().network_id();
+        SignedFinalityMessage::sign(&samples::key(0x61), &network, message)
+    };
     let cases: Vec<(&str, Option<&'static str>, Vec<u8>)> = vec![
         ("change", None, changed(&|_| {})),
         // Its place in the chain decides about the power behind it.
@@ -164,6 +170,16 @@ pub fn cases() -> Vec<Case> {
             "evidence of proposals that differ in the lock only",
             None,
             between(say(1, proposal, 3, 1), relocked.clone()),
+        ),
+        (
+            "evidence of the last round",
+            None,
+            between(in_round(10_000, 1), in_round(10_000, 2)),
+        ),
+        (
+            "evidence of a round beyond the last",
+            malformed_evidence,
+            between(in_round(10_001, 1), in_round(10_001, 2)),
         ),
         (
             "evidence with the higher encoding first",

@@ -152,7 +152,10 @@ fn answers<V: View>(view: &V) -> Vec<String> {
     let convictions = view.convictions(0, 99).unwrap();
     assert_eq!(convictions.len() as u64, view.conviction_count().unwrap());
     for (place, one) in convictions.iter().enumerate() {
-        assert_eq!(view.conviction(&one.offence).unwrap(), Some(one.position));
+        assert_eq!(
+            view.conviction(&one.offence.finaliser).unwrap(),
+            Some(one.position)
+        );
         assert_eq!(view.convictions(place as u64, 1).unwrap(), [*one]);
     }
     answers.push(format!("{convictions:?}"));

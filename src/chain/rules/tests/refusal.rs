@@ -304,25 +304,24 @@ fn there_are_no_more_sets_than_a_receipt_can_follow() {
 }
 
 #[test]
-fn a_finaliser_of_any_set_is_convicted_once_of_each_thing() {
+fn a_finaliser_of_any_set_is_convicted_once() {
     let mut chain = finalising();
     let network = chain.network.clone();
     let first = evidence(&network, 1, 3, 0);
-    chain.mine(
-        2_000,
-        vec![
-            first.clone(),
-            evidence(&network, 1, 3, 1),
-            evidence(&network, 6, 3, 0),
-        ],
-    );
+    chain.mine(2_000, vec![first.clone(), evidence(&network, 6, 3, 0)]);
     let refused = |transaction| chain.apply(3_000, transaction).unwrap_err();
     assert_eq!(refused(first.clone()), Invalid::AlreadyConvicted);
-    // Other blocks, the same vote cast twice.
-    let votes = [2, 3].map(|block| prevote(&network, 1, 3, 0, block));
-    let twin = crate::chain::sign::accuse(&network.id(), &votes[0], &votes[1]).unwrap();
-    assert_eq!(conflict_keys(&twin), conflict_keys(&first));
-    assert_eq!(refused(twin), Invalid::AlreadyConvicted);
+    // Whatever else it did: the same vote cast for other blocks, another round, another checkpoint.
+    let [one, other] = [2, 3].map(|block| prevote(&network, 1, 3, 0, block));
+    let twin = crate::chain::sign::convict(&network.id(), one.contradicts(&other).unwrap());
+    for more in [
+        twin,
+        evidence(&network, 1, 3, 1),
+        evidence(&network, 1, 4, 0),
+    ] {
+        assert_eq!(conflict_keys(&more), conflict_keys(&first));
+        assert_eq!(refused(more), Invalid::AlreadyConvicted);
+    }
     assert_eq!(
         refused(evidence(&network, 7, 3, 0)),
         Invalid::NotAFinaliser(finaliser(7).public_key())
@@ -333,7 +332,7 @@ fn a_finaliser_of_any_set_is_convicted_once_of_each_thing() {
         .map(|one| (one.offence.finaliser, one.offence.round, one.position.index))
         .collect();
     let key = |number| finaliser(number).public_key();
-    assert_eq!(found, [(key(1), 0, 0), (key(1), 1, 1), (key(6), 0, 2)]);
+    assert_eq!(found, [(key(1), 0, 0), (key(6), 0, 1)]);
     assert_eq!(chain.state.convictions(1, 1).unwrap(), convictions[1..2]);
-    assert!(chain.apply(3_000, evidence(&network, 1, 4, 0)).is_ok());
+    assert!(chain.apply(3_000, evidence(&network, 2, 3, 0)).is_ok());
 }

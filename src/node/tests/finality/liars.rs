@@ -1,6 +1,7 @@
 //! Attackers with work, a finaliser that lies, certificates that are wrong or contradict each other.
 
 use super::*;
+use crate::chain::invalid::Invalid;
 
 /// A chain of an attacker who leaves out a vote and has done more work.
 #[test]
@@ -324,4 +325,51 @@ fn a_contradiction_is_seen_from_the_lower_side_too() {
     let conflict = net.hosts[joiner].conflict.as_ref().unwrap();
     assert_eq!(conflict.ours.block, attack.tip());
     assert!(!conflict.signed_both.is_empty());
+}
+
+/// Evidence that somebody voted for two blocks in a round.
+fn evidence(network: &Network, seed: u8, checkpoint: u64, round: u64) -> Transaction {
+    let [one, other] = [1, 2].map(|value| say(network, seed, 1, checkpoint, round, &[value; 32]));
+    crate::chain::sign::convict(&network.id(), one.contradicts(&other).unwrap())
+}
+
+/// A liar can make evidence against itself without end. The chain holds one proof.
+#[test]
+fn a_key_is_convicted_once_and_a_change_goes_before_evidence() {
+    let network = finalising(4);
+    let mut net = hosts(&network, 4, 0);
+    let new = List::new((1..4).map(|seed| finaliser(seed, 1)).collect()).unwrap();
+    let approve = |seed: u8| crate::chain::sign::approve_change(&network.id(), &key(seed), 1, &new);
+    let approvals = List::new((1..4).map(approve).collect()).unwrap();
+    let change =
+        crate::chain::sign::change_finalisers(&network.id(), 1, new.clone(), approvals).unwrap();
+    // Two halves hold different proofs against the same key, and each mines its own.
+    net.partition(&[0, 1], &[2, 3]);
+    let proofs = [(0, 1_000), (2, 2_000)].map(|(host, checkpoint)| {
+        let proof = evidence(&network, 4, checkpoint, 0);
+        net.accept(host, vec![proof.clone(), change.clone()]);
+        for round in 1..20 {
+            let more = evidence(&network, 4, checkpoint, round);
+            assert_eq!(net.refused(host, more), Invalid::AlreadyConvicted.code());
+        }
+        (host, proof.id())
+    });
+    for (host, proof) in proofs {
+        net.until("mined", 20_000, |net| net.is_included(host, proof));
+        let snapshot = net.node(host).store().snapshot();
+        let at = |id| snapshot.position(&id).unwrap().unwrap();
+        assert!(at(change.id()) < at(proof), "the change comes first");
+        assert_eq!(snapshot.state().conviction_count().unwrap(), 1);
+    }
+    // One half leaves its proof behind: it would be the second.
+    net.heal();
+    net.until("settled", 120_000, settled);
+    for host in 0..4 {
+        let node = net.node(host);
+        assert_eq!(
+            node.store().snapshot().state().conviction_count().unwrap(),
+            1
+        );
+        assert_eq!(node.status().mempool.transactions.total(), 0);
+    }
 }
