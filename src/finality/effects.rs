@@ -68,6 +68,15 @@ pub(super) struct Scene {
     pub(super) decided: Option<u64>,
 }
 
+impl Scene {
+    /// Whether a message, new or not, can be part of what is decided here.
+    pub(super) fn listens_to(&self, message: &SignedFinalityMessage) -> bool {
+        let said = &message.message;
+        let for_us = said.is_well_formed() && said.height == self.checkpoint;
+        for_us && self.decided.is_none() && self.members.may_say(message)
+    }
+}
+
 /// Serves the core's effects for one call of the engine.
 pub(super) struct Hands<'a> {
     pub(super) identity: &'a Identity,

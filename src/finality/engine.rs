@@ -174,11 +174,10 @@ impl Engine {
         let Some(Running { scene, .. }) = &mut self.running else {
             return Vec::new();
         };
-        let said = &message.message;
-        let for_us = said.is_well_formed() && said.height == scene.checkpoint;
-        if !for_us || scene.decided.is_some() || !scene.members.may_say(message) {
+        if !scene.listens_to(message) {
             return Vec::new();
         }
+        let said = &message.message;
         let round = scene.round;
         let taken = scene.held.take(message, round);
         if matches!(taken, Taken::Ignored) {
@@ -202,6 +201,22 @@ impl Engine {
             }
             turn.settle();
         })
+    }
+
+    /// Whether [`Engine::message`] has a use for a message, whoever signed it: it is about the checkpoint under way, new,
+    /// and there is room for it. What was refused before may be wanted later, when the engine is at another round or has
+    /// a proposal that builds on it.
+    pub fn wants(&self, message: &SignedFinalityMessage) -> bool {
+        self.running.as_ref().is_some_and(|Running { scene, .. }| {
+            scene.listens_to(message) && scene.held.wants(message, scene.round)
+        })
+    }
+
+    /// Whether more than two thirds of the power prevoted for this block in some round of the checkpoint under way. Who
+    /// voted twice counts for both.
+    pub fn has_polka(&self, block: &BlockId) -> bool {
+        let running = self.running.as_ref();
+        running.is_some_and(|running| running.scene.held.has_polka(block))
     }
 
     /// Answers [`Output::Propose`]. What nobody asked for, or asked for in a round that is over, is ignored.

@@ -32,7 +32,7 @@ pub(super) const FAR_ROUNDS: usize = 2;
 /// Different messages kept of one sender, kind and round: two prove that it lies.
 const VERSIONS: usize = 2;
 
-/// Convictions per finaliser and checkpoint. One would do; the rest is for whoever studies what went wrong.
+/// Convictions per finaliser and checkpoint. The chain takes one; the rest is for whoever studies what went wrong.
 const CONVICTIONS: usize = 8;
 
 /// Most messages that are handed to somebody at once: what one payload holds.
@@ -46,6 +46,16 @@ pub(super) enum Taken {
     Convicts(Box<Equivocation>),
     /// It is there already, or there is no room for it.
     Ignored,
+}
+
+/// Whether there is room for a message.
+enum Room {
+    /// There is none.
+    None,
+    /// There is.
+    Free,
+    /// There is, where the sender's messages of this far round were.
+    InPlaceOf(u64),
 }
 
 /// A message, and whether the core has had it.
@@ -82,24 +92,25 @@ impl Held {
         }
     }
 
+    /// Whether [`Held::take`] would keep a message.
+    pub(super) fn wants(&self, message: &SignedFinalityMessage, current: u64) -> bool {
+        let (sender, said) = (message.finaliser, &message.message);
+        !matches!(self.room(sender, said, current), Room::None) && self.is_news(message, current)
+    }
+
     /// Takes a message in while the core is at round `current`.
     pub(super) fn take(&mut self, message: &SignedFinalityMessage, current: u64) -> Taken {
         let (sender, said) = (message.finaliser, &message.message);
-        if !self.admits(sender, said, current) {
+        if !self.is_news(message, current) {
             return Taken::Ignored;
         }
-        let key = (said.kind, sender);
-        // Or a liar could use up the room with other votes, and hide the one that makes a polka.
-        let most = if self.justifies(said, current) {
-            usize::MAX
-        } else {
-            VERSIONS
-        };
+        match self.room(sender, said, current) {
+            Room::None => return Taken::Ignored,
+            Room::Free => {}
+            Room::InPlaceOf(round) => self.forget(round, sender),
+        }
         let versions = self.rounds.entry(said.round).or_default();
-        let versions = versions.entry(key).or_default();
-        if versions.len() >= most || versions.iter().any(|kept| kept.message.message == *said) {
-            return Taken::Ignored;
-        }
+        let versions = versions.entry((said.kind, sender)).or_default();
         let other = versions.first().map(|kept| kept.message.clone());
         versions.push(Kept {
             message: message.clone(),
@@ -111,15 +122,30 @@ impl Held {
         }
     }
 
-    /// Whether there is room; makes it where a sender's lower far round can go.
-    fn admits(&mut self, sender: PublicKey, said: &FinalityMessage, current: u64) -> bool {
-        let round = said.round;
-        if round < current.saturating_sub(BEHIND) {
-            return said.kind == FinalityMessage::PREVOTE && self.needed(current).contains(&round);
+    /// Whether a message says something that its sender has not said, and another version than all that count.
+    fn is_news(&self, message: &SignedFinalityMessage, current: u64) -> bool {
+        let said = &message.message;
+        let round = self.rounds.get(&said.round);
+        let versions = round.and_then(|round| round.get(&(said.kind, message.finaliser)));
+        let versions = versions.map_or(&[][..], Vec::as_slice);
+        if versions.iter().any(|kept| kept.message.message == *said) {
+            return false;
         }
+        // Or a liar could use up the room with other votes, and hide the one that makes a polka.
+        versions.len() < VERSIONS || self.justifies(said, current)
+    }
+
+    /// Where a message can go.
+    fn room(&self, sender: PublicKey, said: &FinalityMessage, current: u64) -> Room {
+        let round = said.round;
         let near = current.saturating_add(AHEAD);
+        if round < current.saturating_sub(BEHIND) {
+            let needed =
+                said.kind == FinalityMessage::PREVOTE && self.needed(current).contains(&round);
+            return if needed { Room::Free } else { Room::None };
+        }
         if round <= near {
-            return true;
+            return Room::Free;
         }
         let far: Vec<u64> = self
             .rounds
@@ -128,14 +154,11 @@ impl Held {
             .map(|(round, _)| *round)
             .collect();
         if far.contains(&round) || far.len() < FAR_ROUNDS {
-            return true;
+            return Room::Free;
         }
         match far.first() {
-            Some(lowest) if *lowest < round => {
-                self.forget(*lowest, sender);
-                true
-            }
-            _ => false,
+            Some(lowest) if *lowest < round => Room::InPlaceOf(*lowest),
+            _ => Room::None,
         }
     }
 
@@ -315,6 +338,11 @@ impl Held {
             .filter(|(round, _, _)| *round <= current)
             .map(|(round, block, _)| (round, block))
             .last()
+    }
+
+    /// Whether any round has a polka for this block.
+    pub(super) fn has_polka(&self, block: &BlockId) -> bool {
+        self.polkas().any(|(_, on, _)| on == *block)
     }
 
     /// The decision, once the precommits for it are there.

@@ -215,6 +215,11 @@ impl Mempool {
         self.by_id.get(id).map(|entry| &entry.transaction)
     }
 
+    /// Whether a transaction that uses this up waits.
+    pub fn uses_up(&self, key: &ConflictKey) -> bool {
+        self.by_conflict.contains_key(key)
+    }
+
     /// Whether a transaction with this id waits.
     pub fn contains(&self, id: &TxId) -> bool {
         self.by_id.contains_key(id)

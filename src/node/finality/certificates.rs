@@ -228,7 +228,6 @@ impl Node {
                 "another set of finalisers is in force"
             );
         }
-        self.stage.finality.certificates.push(coming.certificate);
         self.stage.finality.clear_log = true;
         self.stage.finality.log.clear();
         self.counters.checkpoints += 1;
@@ -241,16 +240,21 @@ impl Node {
         let joined_ms = finality.joined.get(&height);
         finality.took_ms = joined_ms.map(|joined_ms| self.now.mono_ms.saturating_sub(*joined_ms));
         finality.joined = finality.joined.split_off(&(height + 1));
-        finality.set = set;
-        finality.votes = std::mem::replace(&mut finality.early, Votes::new(number + 2));
+        let decided_by = std::mem::replace(&mut finality.set, set);
+        let decided = std::mem::replace(&mut finality.votes, Votes::new(number + 1));
+        let early = std::mem::replace(&mut finality.early, Votes::new(number + 2));
+        let proofs = finality.past.add(decided_by, decided, &coming.certificate);
         finality.coming = finality.coming.split_off(&(number + 1));
         finality.pull = Pull::default();
         finality.pull.reset(self.now.mono_ms);
         if let Some(duty) = &mut finality.duty {
             duty.rest();
         }
+        self.stage.finality.certificates.push(coming.certificate);
+        for proof in proofs {
+            self.convict(proof);
+        }
         // Whoever was ahead may have said enough already.
-        let early = std::mem::replace(&mut finality.votes, Votes::new(number + 1));
         for message in early.into_messages() {
             if self.finality.set.member(&message.finaliser).is_some() {
                 self.heard(message);
@@ -331,6 +335,12 @@ impl Node {
             return;
         }
         if status.checkpoint_height > self.finality.last_height() {
+            let next = self.finality.next();
+            let is_last = |coming: &Coming| coming.certificate.block == status.checkpoint;
+            if next > 1 && self.finality.coming.values().any(is_last) {
+                // All that it has is here and finds no place: perhaps its checkpoints part from ours below.
+                return self.ask_certificates_from(peer, next - 1);
+            }
             return self.ask_certificates(peer);
         }
         match self.store.snapshot().main_id(status.checkpoint_height) {

@@ -9,21 +9,26 @@ use tracing::{error, info, warn};
 
 use super::promise::{Promise, Promised};
 use super::release::Release;
-use crate::chain::block::BlockId;
+use crate::chain::block::{BlockId, CompactBlock};
 use crate::chain::checkpoint::SignedFinalityMessage;
 use crate::chain::genesis::NetworkId;
 use crate::chain::invalid::Failure;
 use crate::chain::overlay::Overlay;
 use crate::chain::rules;
+use crate::chain::transaction::FinalityMessage;
+use crate::chain::verify::Verified;
 use crate::crypto::{PublicKey, SigningKey};
 use crate::finality::{Engine, Guard, GuardState, LogEntry, Output, Timeouts};
-use crate::node::Node;
+use crate::node::{Effect, Node};
 use crate::planted::{self, Fault};
+use crate::protocol::names::Topic;
 use crate::store::{Snapshot, StoreError};
-use crate::wire;
+use crate::wire::{self, List};
 
 /// Name of the note that keeps the guard's state.
 pub(super) const GUARD_NOTE: &str = "finality-guard";
+/// Most blocks of a branch that are shown with a proposal: those above a fork that parts finalisers for minutes.
+const MAX_SHOWN: usize = 64;
 /// Proposals under judgement: one a round is honest.
 const MAX_JUDGING: usize = 64;
 
@@ -130,8 +135,19 @@ impl Duty {
         self.engine.checkpoint().is_some()
     }
 
+    /// Whether the consensus has a use for a message, told before or not.
+    pub(super) fn wants(&self, message: &SignedFinalityMessage) -> bool {
+        // What this node said itself the engine knows.
+        message.finaliser != self.key && self.engine.wants(message)
+    }
+
     pub(super) fn held_messages(&self) -> Vec<SignedFinalityMessage> {
         self.engine.held_messages()
+    }
+
+    #[cfg(test)]
+    pub(super) fn held_count(&self) -> usize {
+        self.engine.held_count()
     }
 
     pub(super) fn silence(&self) -> Option<Silence> {
@@ -285,7 +301,15 @@ impl Node {
                     let note = (GUARD_NOTE.to_owned(), Some(wire::encode(&state)));
                     self.stage.notes.extend([note]);
                 }
-                Output::Say(message) => self.stage.finality.says.push(message),
+                Output::Say(message) => {
+                    if message.message.kind == FinalityMessage::PROPOSAL
+                        && let Some(block) = message.message.block()
+                        && let Err(failure) = self.show_branch(&block)
+                    {
+                        return self.store_failed(&failure.to_string());
+                    }
+                    self.stage.finality.says.push(message);
+                }
                 Output::Propose { round, .. } => duty.wanted = Some(round),
                 Output::Judge { round, block, .. } => {
                     if duty.judging.len() >= MAX_JUDGING {
@@ -314,6 +338,33 @@ impl Node {
         }
     }
 
+    /// Publishes the blocks of a branch that this finaliser proposes although another chain is the best: it is locked on
+    /// it. The others may never have heard of it, for nobody asks for a chain of less work. What the gossip layer has seen
+    /// lately it does not take again; but there are other rounds.
+    fn show_branch(&mut self, block: &BlockId) -> Result<(), StoreError> {
+        let Some(path) = self.tree.path(&self.tree.tip(), block) else {
+            return Ok(());
+        };
+        for id in path.join.into_iter().take(MAX_SHOWN) {
+            let (Some(header), Some(body)) = (self.tree.get(&id).cloned(), self.load_body(&id)?)
+            else {
+                break;
+            };
+            let ids = body.iter().map(Verified::id).collect();
+            let Ok(transactions) = List::new(ids) else {
+                break;
+            };
+            self.out.push(Effect::Publish {
+                topic: Topic::Block,
+                data: wire::encode(&CompactBlock {
+                    header,
+                    transactions,
+                }),
+            });
+        }
+        Ok(())
+    }
+
     /// Answers what the consensus asked, as far as this node can say.
     fn answer_engine(&mut self, duty: &mut Duty) {
         if let Some(round) = duty.wanted {
@@ -328,7 +379,7 @@ impl Node {
             }
         }
         for (round, block) in duty.judging.clone() {
-            match self.judge(&block) {
+            match self.judge(&duty.engine, &block) {
                 Ok(Some(valid)) => {
                     duty.judging.remove(&(round, block));
                     let outputs = duty.engine.judged(round, block, valid, self.now.mono_ms);
@@ -358,13 +409,13 @@ impl Node {
     /// A block beside this node's best chain has to wait: were it taken because it is valid, a proposer could bring back a
     /// branch that leaves votes out. So has one that is too far above the last checkpoint. But once more than two thirds
     /// found it good, whoever they are locked on it need the others to go on.
-    fn judge(&mut self, block: &BlockId) -> Result<Option<bool>, StoreError> {
+    fn judge(&mut self, engine: &Engine, block: &BlockId) -> Result<Option<bool>, StoreError> {
         let snapshot = self.store.snapshot();
         let last_height = self.finality.last_height();
         if snapshot.is_main(block)? {
             let height = snapshot.header(block)?.map_or(0, |header| header.height);
             let near = height <= last_height.saturating_add(self.finality.span);
-            let wanted = near || self.finality.votes.has_polka(&self.finality.set, block);
+            let wanted = near || engine.has_polka(block);
             return Ok((height <= last_height || wanted).then_some(height > last_height));
         }
         if self.tree.is_invalid(block) {
@@ -376,7 +427,7 @@ impl Node {
         if path.fork_height < last_height {
             return Ok(Some(false));
         }
-        if !self.finality.votes.has_polka(&self.finality.set, block) {
+        if !engine.has_polka(block) {
             return Ok(None);
         }
         let (Some(base), Some(mut parent)) =

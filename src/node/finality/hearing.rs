@@ -11,7 +11,9 @@ use votenode_p2p::{MessageId, PeerId, Verdict};
 use super::duty::GUARD_NOTE;
 use super::votes::{Heard, Votes};
 use crate::chain::checkpoint::SignedFinalityMessage;
+use crate::chain::conflict::ConflictKey;
 use crate::chain::sign::convict;
+use crate::chain::state::View as _;
 use crate::chain::transaction::{Equivocation, FinalityMessage};
 use crate::crypto::PublicKey;
 use crate::node::Node;
@@ -53,10 +55,16 @@ impl Pull {
         self.pause_ms > 4 * PULL_MS
     }
 
-    /// Something new came, or another checkpoint began: the next question can wait, but not long.
+    /// Another checkpoint began: the next question can wait, but not long.
     pub(super) fn reset(&mut self, now_ms: u64) {
         self.pause_ms = PULL_MS;
         self.due_ms = now_ms + PULL_MS;
+    }
+
+    /// Something new came. It never puts a question off: else one who talks without end would keep this node from asking.
+    fn hasten(&mut self, now_ms: u64) {
+        self.pause_ms = PULL_MS;
+        self.due_ms = self.due_ms.min(now_ms + PULL_MS);
     }
 }
 
@@ -69,8 +77,9 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Whether another message under this key may be checked. What is forged under it does not count against it.
-    fn allows(&mut self, finaliser: &PublicKey, now_ms: u64) -> bool {
+    /// Whether another message under this key may be checked. What is forged under it does not count against it, and
+    /// what was asked for does not depend on what else its signer says.
+    fn allows(&mut self, finaliser: &PublicKey, asked: bool, now_ms: u64) -> bool {
         let second = now_ms / 1_000;
         if self.second != second {
             *self = Self {
@@ -78,7 +87,7 @@ impl Budget {
                 ..Self::default()
             };
         }
-        if self.taken.get(finaliser).copied().unwrap_or(0) >= MAX_TAKEN_PER_SECOND {
+        if !asked && self.taken.get(finaliser).copied().unwrap_or(0) >= MAX_TAKEN_PER_SECOND {
             return false;
         }
         self.used += 1;
@@ -115,7 +124,7 @@ impl Node {
             FinalityGossip::Messages { messages } => {
                 let mut new = false;
                 for message in messages.into_vec() {
-                    match self.hear(message, from) {
+                    match self.hear(message, from, false) {
                         Opinion::New => new = true,
                         Opinion::Ignored => {}
                         Opinion::Wrong(why) => return self.reject_gossip(id, from, why),
@@ -141,21 +150,21 @@ impl Node {
             duty.heard_from_a_peer();
         }
         for message in messages {
-            if let Opinion::Wrong(why) = self.hear(message, peer) {
+            if let Opinion::Wrong(why) = self.hear(message, peer, true) {
                 return self.penalize(peer, LIE_POINTS, why);
             }
         }
     }
 
-    /// Checks a message of somebody and takes it in.
-    fn hear(&mut self, message: SignedFinalityMessage, from: PeerId) -> Opinion {
+    /// Checks a message of somebody and takes it in. It was asked for, or came by gossip.
+    fn hear(&mut self, message: SignedFinalityMessage, from: PeerId, asked: bool) -> Opinion {
         if !message.message.is_well_formed() {
             return Opinion::Wrong("a malformed message of the consensus");
         }
         let next = self.finality.next();
         let checkpoint = message.message.height;
         if checkpoint < next {
-            return Opinion::Ignored;
+            return self.hear_late(message);
         }
         if checkpoint > next + 1 {
             // Whoever passes it on knows more than this node.
@@ -171,13 +180,18 @@ impl Node {
         } else {
             &self.finality.early
         };
-        if votes.knows(&message) || votes.is_contradicted(&message) {
+        if !votes.wants(&message) && !self.engine_wants(&message) {
+            return Opinion::Ignored;
+        }
+        // The consensus may have refused before what it wants now.
+        if votes.knows(&message) {
+            self.heard(message);
             return Opinion::Ignored;
         }
         if !self
             .finality
             .budget
-            .allows(&message.finaliser, self.now.mono_ms)
+            .allows(&message.finaliser, asked, self.now.mono_ms)
         {
             return Opinion::Ignored;
         }
@@ -198,26 +212,46 @@ impl Node {
         }
     }
 
+    /// A message about a checkpoint that is decided is of use only if its signer said something else before.
+    fn hear_late(&mut self, message: SignedFinalityMessage) -> Opinion {
+        let finality = &mut self.finality;
+        let Some(votes) = finality.past.about(&message) else {
+            return Opinion::Ignored;
+        };
+        if !votes.wants(&message)
+            || !finality
+                .budget
+                .allows(&message.finaliser, false, self.now.mono_ms)
+        {
+            return Opinion::Ignored;
+        }
+        if !message.is_signed(&self.network.id()) {
+            return Opinion::Wrong("a message of the consensus with a wrong signature");
+        }
+        finality.budget.spend(message.finaliser);
+        if let Heard::Conflict(proof) = votes.hear(message) {
+            self.convict(*proof);
+        }
+        // The proof goes to everybody; the message itself is of no use to them.
+        Opinion::Ignored
+    }
+
     /// Takes in a message whose signature is good: this node's own when it is on disk, others' when they were checked.
     /// Says whether it is new.
     pub(super) fn heard(&mut self, message: SignedFinalityMessage) -> bool {
         let next = self.finality.next();
+        let wanted = self.engine_wants(&message);
         let Some(votes) = self.votes_of(message.message.height) else {
             return false;
         };
         match votes.hear(message.clone()) {
             Heard::New => {}
-            Heard::Conflict(proof) => {
-                self.convict(*proof);
-                // Others may have heard this version first, and rest a lock on it: the consensus counts both.
-                if message.message.height == next {
-                    self.tell_engine(&message);
-                }
-                return true;
-            }
-            Heard::Known | Heard::Ignored => return false,
+            // Others may have heard this version first, and rest a lock on it: both count.
+            Heard::Conflict(proof) => self.convict(*proof),
+            Heard::Known | Heard::Ignored if !wanted => return false,
+            Heard::Known | Heard::Ignored => {}
         }
-        self.finality.pull.reset(self.now.mono_ms);
+        self.finality.pull.hasten(self.now.mono_ms);
         self.finality.again = true;
         if message.message.height != next {
             return true;
@@ -235,6 +269,13 @@ impl Node {
         true
     }
 
+    /// Whether the consensus has a use for a message. What matters is with it: it knows what the rounds rest on, and
+    /// what is refused here for want of room, or was refused there before, may be just what it lacks.
+    fn engine_wants(&self, message: &SignedFinalityMessage) -> bool {
+        let duty = self.finality.duty.as_ref();
+        duty.is_some_and(|duty| duty.wants(message))
+    }
+
     fn votes_of(&mut self, checkpoint: u64) -> Option<&mut Votes> {
         let finality = &mut self.finality;
         [&mut finality.votes, &mut finality.early]
@@ -244,6 +285,14 @@ impl Node {
 
     /// A finaliser said two things at one place: the proof goes into the chain.
     pub(super) fn convict(&mut self, proof: Equivocation) {
+        // Once is enough.
+        let waits = self
+            .mempool
+            .uses_up(&ConflictKey::Conviction(proof.finaliser));
+        let state = self.store.snapshot().state();
+        if waits || matches!(state.conviction(&proof.finaliser), Ok(Some(_))) {
+            return;
+        }
         let name = self
             .finality
             .set

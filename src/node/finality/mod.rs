@@ -9,6 +9,7 @@
 //! - `certificates`: from certificate to checkpoint, and what happens when two conflict
 //! - `duty`: the part of a finaliser: proposals, verdicts on others', votes
 //! - `release`: how what this node signed leaves it
+//! - `past`: what was said about checkpoints that are decided, to convict whoever contradicts it late
 //! - `retreat`: leaving a chain that was followed too long before a certificate came
 //! - `promise`: what a finaliser's node knows of its own past beyond its store
 //! - `board`: what peers are given of the checkpoint under way
@@ -20,6 +21,7 @@ mod board;
 mod certificates;
 mod duty;
 mod hearing;
+mod past;
 mod promise;
 mod release;
 mod retreat;
@@ -34,6 +36,8 @@ use votenode_p2p::PeerId;
 pub use board::Board;
 pub use certificates::{Conflict, Final};
 pub use duty::Finaliser;
+#[cfg(test)]
+pub(super) use past::MAX_PAST;
 pub use promise::{MemoryPromise, Promise, Promised};
 pub use view::{FinaliserView, FinalityStatus};
 
@@ -43,6 +47,7 @@ use crate::chain::checkpoint::{CommitCertificate, FinaliserSet, SignedFinalityMe
 use crate::protocol::receipt::MAX_RECEIPT_HEADERS;
 use crate::store::{Commit, Store, StoreError};
 use duty::Duty;
+use past::Past;
 use votes::Votes;
 
 /// Blocks above the last checkpoint whose times are remembered.
@@ -76,6 +81,8 @@ pub(super) struct Finality {
     votes: Votes,
     /// What was heard about the one after, from finalisers who are ahead.
     early: Votes,
+    /// What was said about the last ones.
+    past: Past,
     /// The part of a finaliser, where this node is one.
     duty: Option<Duty>,
     board: Arc<Board>,
@@ -131,6 +138,7 @@ impl Finality {
             span: MAX_SPAN,
             votes: Votes::new(next),
             early: Votes::new(next + 1),
+            past: Past::load(&snapshot)?,
             duty,
             board: Arc::default(),
             pull: hearing::Pull::default(),
@@ -238,6 +246,17 @@ impl Node {
             None => votes.to_serve(),
         };
         finality.board.set(votes.checkpoint(), messages);
+    }
+
+    /// How many messages of the consensus are kept: about the next checkpoint, the one after, by the consensus itself, and
+    /// about each of the last.
+    #[cfg(test)]
+    pub(super) fn finality_kept(&self) -> Vec<usize> {
+        let finality = &self.finality;
+        let held = finality.duty.as_ref().map_or(0, Duty::held_count);
+        let mut kept = vec![finality.votes.len(), finality.early.len(), held];
+        kept.extend(finality.past.lens());
+        kept
     }
 
     /// The last checkpoint, as others are told: the genesis block if there is none.

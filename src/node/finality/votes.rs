@@ -1,8 +1,9 @@
 //! What was heard about one checkpoint: bounded per finaliser, so that one who talks without end takes nobody's room.
 //!
-//! Messages in here are well-formed, by members of the set, and their signatures were checked.
+//! Messages in here are well-formed, by members of the set, and their signatures were checked. A finaliser that says two
+//! things at one place is a liar, and both count: one may be what convinced the others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::chain::block::BlockId;
 use crate::chain::checkpoint::{CommitCertificate, FinaliserSet, SignedFinalityMessage};
@@ -11,11 +12,12 @@ use crate::crypto::PublicKey;
 use crate::protocol::finality::MAX_MESSAGES;
 use crate::wire::List;
 
-/// Messages kept of one finaliser: ten rounds and some. Honest ones are in the same round or the next.
-const MAX_PER_FINALISER: usize = 32;
-
-/// Contradictions that are remembered, of all finalisers.
-const MAX_CONTRADICTED: usize = 1_024;
+/// Places kept of one finaliser: ten rounds and some. Honest ones are in the same round or the next.
+pub(super) const MAX_PER_FINALISER: usize = 32;
+/// Versions kept of what a finaliser says at one place: two prove that it lies.
+const VERSIONS: usize = 2;
+/// The same of a prevote that a proposal builds on: two others must not hide it.
+const VERSIONS_NEEDED: usize = 4;
 
 /// What a message is to what was heard before.
 #[derive(Debug, PartialEq)]
@@ -26,20 +28,23 @@ pub(super) enum Heard {
     Known,
     /// The finaliser said something else at this place: the proof.
     Conflict(Box<Equivocation>),
-    /// Too far from everything else that this finaliser said.
+    /// Too far from everything else that this finaliser said, or one version too many.
     Ignored,
 }
 
 /// Place of a message within a checkpoint: round and kind.
 type Place = (u64, u8);
 
+fn place_of(message: &SignedFinalityMessage) -> Place {
+    (message.message.round, message.message.kind)
+}
+
 /// The messages about one checkpoint.
 #[derive(Clone, Debug)]
 pub(super) struct Votes {
     checkpoint: u64,
-    said: BTreeMap<PublicKey, BTreeMap<Place, SignedFinalityMessage>>,
-    /// Where a finaliser contradicted itself: further versions say nothing new.
-    contradicted: BTreeSet<(PublicKey, Place)>,
+    /// What each said, in the order in which it came.
+    said: BTreeMap<PublicKey, BTreeMap<Place, Vec<SignedFinalityMessage>>>,
 }
 
 impl Votes {
@@ -47,7 +52,6 @@ impl Votes {
         Self {
             checkpoint,
             said: BTreeMap::new(),
-            contradicted: BTreeSet::new(),
         }
     }
 
@@ -59,51 +63,80 @@ impl Votes {
         self.said.is_empty()
     }
 
+    fn all(&self) -> impl Iterator<Item = &SignedFinalityMessage> {
+        self.said.values().flat_map(BTreeMap::values).flatten()
+    }
+
+    fn at(&self, message: &SignedFinalityMessage) -> &[SignedFinalityMessage] {
+        let said = self.said.get(&message.finaliser);
+        said.and_then(|said| said.get(&place_of(message)))
+            .map_or(&[], Vec::as_slice)
+    }
+
     /// Whether exactly this message was heard before: then its signature need not be looked at.
     pub(super) fn knows(&self, message: &SignedFinalityMessage) -> bool {
-        self.at(message).is_some_and(|known| known == message)
+        self.at(message).contains(message)
     }
 
-    /// Whether nothing that this finaliser says at this place is of use any more: it was caught there.
-    pub(super) fn is_contradicted(&self, message: &SignedFinalityMessage) -> bool {
-        let place = (message.message.round, message.message.kind);
-        self.contradicted.contains(&(message.finaliser, place))
+    /// Whether a message would be kept.
+    pub(super) fn wants(&self, message: &SignedFinalityMessage) -> bool {
+        let versions = self.at(message);
+        match versions.len() {
+            0 => {
+                let said = self.said.get(&message.finaliser);
+                let full = said.filter(|said| said.len() >= MAX_PER_FINALISER);
+                full.and_then(BTreeMap::first_key_value)
+                    .is_none_or(|(lowest, _)| *lowest < place_of(message))
+            }
+            _ if versions
+                .iter()
+                .any(|known| known.message == message.message) =>
+            {
+                false
+            }
+            ..VERSIONS => true,
+            ..VERSIONS_NEEDED => self.is_built_on(&message.message),
+            _ => false,
+        }
     }
 
-    fn at(&self, message: &SignedFinalityMessage) -> Option<&SignedFinalityMessage> {
-        let place = (message.message.round, message.message.kind);
-        self.said.get(&message.finaliser)?.get(&place)
+    /// Whether it is a prevote that a proposal builds on.
+    fn is_built_on(&self, said: &FinalityMessage) -> bool {
+        let locked = said.round.saturating_add(1);
+        said.kind == FinalityMessage::PREVOTE
+            && said.block().is_some()
+            && self.all().any(|other| {
+                let other = &other.message;
+                other.kind == FinalityMessage::PROPOSAL
+                    && other.lock_round == locked
+                    && other.value == said.value
+            })
     }
 
     /// Takes a message in.
     pub(super) fn hear(&mut self, message: SignedFinalityMessage) -> Heard {
-        if let Some(known) = self.at(&message) {
-            return if known.message == message.message {
-                Heard::Known
-            } else if self.is_contradicted(&message) || self.contradicted.len() >= MAX_CONTRADICTED
-            {
-                Heard::Ignored
-            } else {
-                let known = known.clone();
-                let place = (message.message.round, message.message.kind);
-                self.contradicted.insert((message.finaliser, place));
-                match message.contradicts(&known) {
-                    Some(proof) => Heard::Conflict(Box::new(proof)),
-                    None => Heard::Ignored,
-                }
-            };
+        if !self.wants(&message) {
+            let versions = self.at(&message);
+            let known = versions
+                .iter()
+                .any(|known| known.message == message.message);
+            return if known { Heard::Known } else { Heard::Ignored };
         }
-        let place = (message.message.round, message.message.kind);
+        let place = place_of(&message);
         let said = self.said.entry(message.finaliser).or_default();
-        if said.len() >= MAX_PER_FINALISER {
+        if !said.contains_key(&place) && said.len() >= MAX_PER_FINALISER {
             // Of old rounds only what a lock may rest on matters, and that is with the consensus itself.
-            match said.first_key_value() {
-                Some((lowest, _)) if *lowest < place => said.pop_first(),
-                _ => return Heard::Ignored,
-            };
+            said.pop_first();
         }
-        said.insert(place, message);
-        Heard::New
+        let versions = said.entry(place).or_default();
+        versions.push(message);
+        match versions.as_slice() {
+            [first, second] => match first.contradicts(second) {
+                Some(proof) => Heard::Conflict(Box::new(proof)),
+                None => Heard::New,
+            },
+            _ => Heard::New,
+        }
     }
 
     /// The certificate, if more than two thirds of the power precommit this block in this round.
@@ -118,11 +151,13 @@ impl Votes {
         let precommits: Vec<Approval> = self
             .said
             .iter()
-            .filter_map(|(key, said)| Some((key, said.get(&place)?)))
-            .filter(|(_, said)| said.message.block() == Some(*block))
-            .map(|(key, said)| Approval {
-                key: *key,
-                signature: said.signature,
+            .filter_map(|(key, said)| {
+                let mut versions = said.get(&place)?.iter();
+                let vote = versions.find(|vote| vote.message.block() == Some(*block))?;
+                Some(Approval {
+                    key: *key,
+                    signature: vote.signature,
+                })
             })
             .collect();
         let power = precommits
@@ -140,20 +175,6 @@ impl Votes {
             block: *block,
             precommits: List::new(precommits).ok()?,
         })
-    }
-
-    /// Whether more than two thirds of the power prevoted for this block in some round.
-    pub(super) fn has_polka(&self, set: &FinaliserSet, block: &BlockId) -> bool {
-        let mut rounds: BTreeMap<u64, u64> = BTreeMap::new();
-        for (key, said) in &self.said {
-            let power = set.member(key).map_or(0, |member| member.power);
-            for ((round, kind), message) in said {
-                if *kind == FinalityMessage::PREVOTE && message.message.block() == Some(*block) {
-                    *rounds.entry(*round).or_default() += power;
-                }
-            }
-        }
-        rounds.values().any(|power| set.is_quorum(*power))
     }
 
     /// Power of those who said anything.
@@ -185,23 +206,25 @@ impl Votes {
 
     /// What others may lack, the latest rounds first.
     pub(super) fn to_serve(&self) -> Vec<SignedFinalityMessage> {
-        let mut messages: Vec<(Place, &SignedFinalityMessage)> = self
-            .said
-            .values()
-            .flat_map(|said| said.iter().map(|(place, message)| (*place, message)))
-            .collect();
-        messages.sort_by_key(|((round, kind), message)| {
-            (std::cmp::Reverse(*round), *kind, message.finaliser)
+        let mut messages: Vec<&SignedFinalityMessage> = self.all().collect();
+        messages.sort_by_key(|message| {
+            let (round, kind) = place_of(message);
+            (std::cmp::Reverse(round), kind, message.finaliser)
         });
-        messages
-            .into_iter()
-            .take(MAX_MESSAGES)
-            .map(|(_, message)| message.clone())
-            .collect()
+        messages.into_iter().take(MAX_MESSAGES).cloned().collect()
     }
 
     /// Every message, to hand it on.
     pub(super) fn into_messages(self) -> impl Iterator<Item = SignedFinalityMessage> {
-        self.said.into_values().flat_map(BTreeMap::into_values)
+        self.said
+            .into_values()
+            .flat_map(BTreeMap::into_values)
+            .flatten()
+    }
+
+    /// How many messages are kept.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.all().count()
     }
 }

@@ -1,8 +1,10 @@
 //! Networks whose organisers decide checkpoints.
 
 mod crashes;
+mod late;
 mod liars;
 mod span;
+mod two_faced;
 
 use std::collections::BTreeMap;
 
@@ -161,6 +163,32 @@ impl Record {
         }
         self.said.len()
     }
+}
+
+/// What somebody without a node passes on to a host.
+fn gossip(net: &mut Net, host: usize, messages: Vec<SignedFinalityMessage>) {
+    let messages = List::new(messages).unwrap();
+    let data = wire::encode(&FinalityGossip::Messages { messages });
+    net.gossip(host, peer_id(222), Topic::Finality, data);
+}
+
+/// What the finaliser with this seed says; its lock aside.
+fn say(
+    network: &Network,
+    seed: u8,
+    kind: u8,
+    height: u64,
+    round: u64,
+    value: &[u8],
+) -> SignedFinalityMessage {
+    let message = FinalityMessage {
+        kind,
+        height,
+        round,
+        lock_round: 0,
+        value: crate::wire::Blob::new(value.to_vec()).unwrap(),
+    };
+    SignedFinalityMessage::sign(&key(seed), &network.id(), message)
 }
 
 #[test]

@@ -155,30 +155,6 @@ fn a_valid_branch_beside_the_best_chain_is_not_prevoted() {
     assert_eq!(decided.certificate.block, best);
 }
 
-fn gossip(net: &mut Net, host: usize, messages: Vec<SignedFinalityMessage>) {
-    let messages = List::new(messages).unwrap();
-    let data = wire::encode(&FinalityGossip::Messages { messages });
-    net.gossip(host, peer_id(222), Topic::Finality, data);
-}
-
-fn say(
-    network: &Network,
-    seed: u8,
-    kind: u8,
-    height: u64,
-    round: u64,
-    value: &[u8],
-) -> SignedFinalityMessage {
-    let message = FinalityMessage {
-        kind,
-        height,
-        round,
-        lock_round: 0,
-        value: crate::wire::Blob::new(value.to_vec()).unwrap(),
-    };
-    SignedFinalityMessage::sign(&key(seed), &network.id(), message)
-}
-
 /// Finaliser 4 lies in every way it can; the other three go on.
 #[test]
 fn a_liar_among_four_is_convicted_and_stops_nothing() {

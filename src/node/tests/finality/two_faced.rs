@@ -1,0 +1,194 @@
+//! A liar tells one thing to some and another to others. What convinced some has to reach the rest, or they wait for
+//! each other for ever.
+//!
+//! Finalisers 1 and 2 see a polka for a block, with the liar's prevote in it, and lock. Finaliser 3 is cut off and votes
+//! for nil; the liar is silent from then on. The three decide only if finaliser 3 comes to see that prevote.
+
+use super::*;
+
+/// What the liar tells finaliser 3 in the place of its prevote.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Lie {
+    /// Nothing at all.
+    Nothing,
+    /// Another prevote.
+    Another,
+    /// Two other prevotes.
+    TwoOthers,
+    /// More prevotes of later rounds than are kept of one finaliser.
+    LaterRounds,
+    /// As many as are taken of one finaliser, and more, all the time.
+    Flood,
+}
+
+/// Which chain is best once the three hear each other again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Best {
+    /// The one with the block on which two are locked, and another block on it.
+    Locked,
+    /// Finaliser 3's.
+    Other,
+}
+
+const LIAR: u8 = 4;
+
+/// What the hosts of finalisers published at a place of the consensus.
+fn said(net: &Net, checkpoint: u64, round: u64, kind: u8) -> Vec<SignedFinalityMessage> {
+    let published = net.published.iter();
+    published
+        .filter(|published| published.topic == Topic::Finality)
+        .filter_map(|published| match wire::decode(&published.data) {
+            Ok(FinalityGossip::Messages { messages }) => Some(messages.into_vec()),
+            _ => None,
+        })
+        .flatten()
+        .filter(|said| {
+            let said = &said.message;
+            (said.height, said.round, said.kind) == (checkpoint, round, kind)
+        })
+        .collect()
+}
+
+fn hides_a_prevote(lie: Lie, best: Best) {
+    let network = finalising(4);
+    let mut net = hosts(&network, 3, 0);
+    let mut record = Record::default();
+    // Finaliser 1 or 2 is to be the first who proposes.
+    let mut keys: Vec<PublicKey> = (1..5).map(|seed| key(seed).public_key()).collect();
+    keys.sort_unstable();
+    let mut checkpoint = 0;
+    for voter in 1.. {
+        make_final(&mut net, 0, testing::register(&network, voter));
+        checkpoint = last_certificate(&net, 0).unwrap().checkpoint + 1;
+        let proposer = keys[(checkpoint % 4) as usize];
+        if [1, 2]
+            .map(|seed| key(seed).public_key())
+            .contains(&proposer)
+        {
+            break;
+        }
+    }
+    net.partition(&[0, 1], &[2]);
+    net.accept(0, vec![testing::register(&network, 100)]);
+    net.until("proposed", 20_000, |net| {
+        said(net, checkpoint, 0, FinalityMessage::PREVOTE).len() == 2
+    });
+    let block = said(&net, checkpoint, 0, FinalityMessage::PREVOTE)
+        .pop()
+        .and_then(|prevote| prevote.message.block())
+        .unwrap();
+    assert_eq!(net.tip(0).1, block);
+    let prevote = say(&network, LIAR, 1, checkpoint, 0, block.as_bytes());
+    gossip(&mut net, 0, vec![prevote.clone()]);
+    gossip(&mut net, 1, vec![prevote]);
+    net.until("locked", 20_000, |net| {
+        let precommits = said(net, checkpoint, 0, FinalityMessage::PRECOMMIT);
+        let locked = |said: &&SignedFinalityMessage| said.message.block() == Some(block);
+        precommits.iter().filter(locked).count() == 2
+    });
+
+    let lies: Vec<SignedFinalityMessage> = match lie {
+        Lie::Nothing | Lie::Flood => Vec::new(),
+        Lie::Another => vec![say(&network, LIAR, 1, checkpoint, 0, &[])],
+        Lie::TwoOthers => [&[][..], &[9; 32]]
+            .map(|value| say(&network, LIAR, 1, checkpoint, 0, value))
+            .into(),
+        Lie::LaterRounds => (200..240)
+            .map(|round| say(&network, LIAR, 1, checkpoint, round, &[]))
+            .collect(),
+    };
+    for lie in lies {
+        gossip(&mut net, 2, vec![lie]);
+    }
+    let (left, right) = match best {
+        Best::Locked => (1, 1),
+        Best::Other => (0, 3),
+    };
+    for (host, blocks) in [(0, left), (2, right)] {
+        for voter in 0..blocks {
+            let voter = 101 + 10 * host as u8 + voter;
+            let more = testing::register(&network, voter);
+            net.accept(host, vec![more.clone()]);
+            net.until("mined", 20_000, |net| net.is_included(host, more.id()));
+        }
+    }
+    net.until("voted for nil", 20_000, |net| {
+        said(net, checkpoint, 0, FinalityMessage::PREVOTE).len() == 3
+    });
+    record.check(&net);
+
+    net.heal();
+    if best == Best::Other {
+        // The locked block has to be published again. The gossip layer takes it anew once it has forgotten it: after two
+        // minutes, or a restart, which must not lose the lock either.
+        for host in [0, 1] {
+            net.crash(host);
+            net.start(host);
+        }
+    }
+    let mut round = 1_000;
+    for _ in 0..1_200 {
+        if lie == Lie::Flood {
+            for _ in 0..8 {
+                round += 1;
+                gossip(
+                    &mut net,
+                    2,
+                    vec![say(&network, LIAR, 1, checkpoint, round, &[])],
+                );
+            }
+        }
+        net.run(100);
+        record.check(&net);
+        if (0..3)
+            .all(|host| last_certificate(&net, host).is_some_and(|c| c.checkpoint >= checkpoint))
+        {
+            break;
+        }
+    }
+    let decided = net.node(2).store().snapshot().certificate(checkpoint);
+    let decided = decided.unwrap().unwrap_or_else(|| {
+        panic!(
+            "not decided: {lie:?}, {best:?}, {:?}",
+            net.node(2).status().finality
+        )
+    });
+    assert_eq!(decided.certificate.block, block);
+    net.until("settled", 60_000, settled);
+    record.check(&net);
+}
+
+#[test]
+fn a_prevote_is_found_where_the_others_have_it() {
+    hides_a_prevote(Lie::Nothing, Best::Locked);
+}
+
+#[test]
+fn another_version_of_a_prevote_counts_too() {
+    hides_a_prevote(Lie::Another, Best::Locked);
+}
+
+#[test]
+fn two_other_versions_do_not_hide_a_prevote() {
+    hides_a_prevote(Lie::TwoOthers, Best::Locked);
+}
+
+#[test]
+fn later_rounds_do_not_hide_a_prevote() {
+    hides_a_prevote(Lie::LaterRounds, Best::Locked);
+}
+
+#[test]
+fn talk_without_end_does_not_hide_a_prevote() {
+    hides_a_prevote(Lie::Flood, Best::Locked);
+}
+
+#[test]
+fn a_block_beside_the_best_chain_that_others_are_locked_on_is_found() {
+    hides_a_prevote(Lie::Nothing, Best::Other);
+}
+
+#[test]
+fn another_version_counts_for_a_block_beside_the_best_chain_too() {
+    hides_a_prevote(Lie::Another, Best::Other);
+}
