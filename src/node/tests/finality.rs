@@ -1,5 +1,6 @@
 //! Networks whose organisers decide checkpoints.
 
+mod byzantine;
 mod crashes;
 mod late;
 mod liars;
