@@ -124,11 +124,6 @@ impl<'s> Node<'s> {
         process.wait()
     }
 
-    /// Whether it was started and not ended since.
-    pub fn runs(&self) -> bool {
-        self.process.is_some()
-    }
-
     /// The running process.
     pub fn process(&mut self) -> &mut Process {
         self.process.as_mut().unwrap()
