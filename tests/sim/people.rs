@@ -1,0 +1,325 @@
+//! Whoever uses the network: an organiser, voters who do not give up, voters who try twice, strangers and forgers.
+//!
+//! They are clients of a kind: they hand in bytes at a host, wait for an answer, and hand in the same bytes elsewhere
+//! when none comes. What a host acknowledged is remembered for ever.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use votenode::chain::election::{Choices, ElectionId, Method, Privacy, Terms};
+use votenode::chain::genesis::Group;
+use votenode::chain::network::Network;
+use votenode::chain::sign;
+use votenode::chain::transaction::{Credential, Payload, Transaction, TxId};
+use votenode::crypto::{Signature, SigningKey, VoterId};
+use votenode::node::simulated::net::{EPOCH_MS, Net};
+use votenode::protocol::submit::Outcome;
+use votenode::wire::{List, Text};
+
+use crate::counters::Counters;
+use crate::invariants::running;
+use crate::world::STAMP_BITS;
+
+/// Voters on the roll.
+pub const VOTERS: u8 = 120;
+/// Those who come without having registered.
+const STRANGERS: u8 = 4;
+/// How long an answer is waited for, in milliseconds.
+const PATIENCE_MS: u64 = 3_000;
+
+/// Something that a host said it has.
+#[derive(Clone, Debug)]
+pub struct Acknowledged {
+    pub id: TxId,
+    pub host: usize,
+    pub at_ms: u64,
+    pub kind: &'static str,
+}
+
+/// Somebody wants a transaction to be on the chain.
+struct Errand {
+    transaction: Transaction,
+    id: TxId,
+    /// When it begins.
+    from_ms: u64,
+    /// When it is given up.
+    until_ms: u64,
+    next_try_ms: u64,
+    tries: u64,
+    done: bool,
+}
+
+/// When what happens, in virtual milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    pub opens_ms: u64,
+    pub closes_ms: u64,
+    pub short_closes_ms: u64,
+}
+
+/// Everybody.
+pub struct People {
+    errands: Vec<Errand>,
+    /// Submissions without an answer yet: number, errand.
+    asked: BTreeMap<u64, (usize, usize)>,
+    pub acknowledged: Vec<Acknowledged>,
+    pub elections: Vec<ElectionId>,
+    /// Percent of the answers that get lost.
+    pub deaf_percent: u64,
+}
+
+pub fn organiser() -> SigningKey {
+    SigningKey::from_seed(&[101; 32])
+}
+
+fn voter(number: u8) -> VoterId {
+    VoterId::from_bytes([number; 32])
+}
+
+fn invitation(number: u8) -> SigningKey {
+    SigningKey::from_seed(&[number; 32])
+}
+
+fn text<const MIN: usize, const MAX: usize>(text: &str) -> Text<MIN, MAX> {
+    Text::new(text).unwrap()
+}
+
+fn terms(method: Method, opens_ms: u64, closes_ms: u64) -> Terms {
+    Terms {
+        title: text("Colour"),
+        question: text("Which colour?"),
+        options: List::new(vec![text("red"), text("green"), text("blue")]).unwrap(),
+        method: method as u8,
+        seats: 1,
+        score_maximum: 0,
+        opens_at_ms: EPOCH_MS + opens_ms,
+        closes_at_ms: EPOCH_MS + closes_ms,
+        roll_closes_at_ms: EPOCH_MS + closes_ms,
+        reveal_until_ms: 0,
+        min_ring: 0,
+        groups: List::new(vec![text("club"), text("open")]).unwrap(),
+        privacy: Privacy::Pseudonymous as u8,
+    }
+}
+
+fn register(network: &Network, number: u8, invited: bool) -> Transaction {
+    let id = network.id();
+    if invited {
+        return sign::register_invited(&id, &voter(number), &[0; 32], &invitation(number));
+    }
+    let never = AtomicBool::new(false);
+    sign::register_open(&id, &voter(number), &[0; 32], STAMP_BITS, &never).unwrap()
+}
+
+impl People {
+    /// Everybody's plans, drawn from the network's seed.
+    pub fn new(net: &mut Net, schedule: &Schedule, counters: &mut Counters) -> Self {
+        let mut people = Self {
+            errands: Vec::new(),
+            asked: BTreeMap::new(),
+            acknowledged: Vec::new(),
+            elections: Vec::new(),
+            deaf_percent: 0,
+        };
+        let network = Arc::clone(&net.network);
+        let keys: Vec<_> = (1..=VOTERS).map(|n| invitation(n).public_key()).collect();
+        let batch = sign::issue_invitations(
+            &network.id(),
+            &organiser(),
+            Group::new("club").unwrap(),
+            List::new(keys).unwrap(),
+        );
+        let for_ever = u64::MAX;
+        people.plan(batch, 0, for_ever);
+        let main_method = match net.draw(2) {
+            0 => Method::Plurality,
+            _ => Method::Approval,
+        };
+        let main = people.open(
+            &network,
+            terms(main_method, schedule.opens_ms, schedule.closes_ms),
+            schedule,
+        );
+        let short = people.open(
+            &network,
+            terms(Method::Approval, 0, schedule.short_closes_ms),
+            schedule,
+        );
+        people.plan_voters(net, schedule, main, short, counters);
+        people.plan_troublemakers(net, schedule, main, counters);
+        people
+    }
+
+    fn plan(&mut self, transaction: Transaction, from_ms: u64, until_ms: u64) {
+        self.errands.push(Errand {
+            id: transaction.id(),
+            transaction,
+            from_ms,
+            until_ms,
+            next_try_ms: from_ms,
+            tries: 0,
+            done: false,
+        });
+    }
+
+    fn open(&mut self, network: &Network, terms: Terms, schedule: &Schedule) -> ElectionId {
+        let transaction = sign::open_election(network, &organiser(), terms).unwrap();
+        let Payload::Election { election } = &transaction.payload else {
+            unreachable!("an election was made")
+        };
+        let id = election.id();
+        self.elections.push(id);
+        self.plan(transaction, 500, schedule.closes_ms);
+        id
+    }
+
+    fn plan_voters(
+        &mut self,
+        net: &mut Net,
+        schedule: &Schedule,
+        main: ElectionId,
+        short: ElectionId,
+        counters: &mut Counters,
+    ) {
+        let network = Arc::clone(&net.network);
+        let vote = |number, election, choices: Vec<u8>| {
+            let choices = Choices::new(choices).unwrap();
+            sign::cast_vote(&network.id(), &voter(number), election, choices)
+        };
+        for number in 1..=VOTERS {
+            let at_ms = 1_000 + net.draw(20_000);
+            let invited = net.draw(2) == 0;
+            self.plan(register(&network, number, invited), at_ms, u64::MAX);
+            if net.draw(12) == 0 {
+                // The same voter by the other way: one of the two is too much.
+                counters.add("second votes and registrations", 1);
+                let again_ms = at_ms + net.draw(8_000);
+                self.plan(register(&network, number, !invited), again_ms, again_ms + 20_000);
+            }
+            let from_ms = schedule.opens_ms.max(at_ms);
+            let cast_ms = from_ms + net.draw(schedule.closes_ms - from_ms);
+            let choice = net.draw(4) as u8;
+            let choices = if choice == 3 { vec![] } else { vec![choice] };
+            self.plan(vote(number, main, choices), cast_ms, schedule.closes_ms);
+            if net.draw(8) == 0 {
+                // Another mind, elsewhere, at once or much later.
+                counters.add("second votes and registrations", 1);
+                let other = vote(number, main, vec![(choice + 1) % 3]);
+                let again_ms = cast_ms + net.draw(2) * net.draw(15_000);
+                self.plan(other, again_ms, schedule.closes_ms + 5_000);
+            }
+            if number % 2 == 0 {
+                let cast_ms = at_ms + net.draw(schedule.short_closes_ms);
+                let choices = vec![[0, 1], [0, 2], [1, 2]][net.draw(3) as usize].to_vec();
+                self.plan(vote(number, short, choices), cast_ms, schedule.short_closes_ms);
+            }
+        }
+    }
+
+    fn plan_troublemakers(
+        &mut self,
+        net: &mut Net,
+        schedule: &Schedule,
+        main: ElectionId,
+        counters: &mut Counters,
+    ) {
+        let network = Arc::clone(&net.network);
+        let choices = Choices::new(vec![2]).unwrap();
+        for number in 0..STRANGERS {
+            let id = voter(VOTERS + 1 + number);
+            let mut vote = sign::cast_vote(&network.id(), &id, main, choices.clone());
+            if number % 2 == 1
+                && let Payload::Vote { vote } = &mut vote.payload
+                && let Credential::Pseudonymous { voter: key, signature } = &mut vote.credential
+            {
+                *key = voter(number).signing_key().public_key();
+                *signature = Signature::ZERO;
+            }
+            counters.add("votes of strangers and forgers", 1);
+            let at_ms = schedule.opens_ms + net.draw(schedule.closes_ms - schedule.opens_ms);
+            self.plan(vote, at_ms, at_ms + 6_000);
+        }
+    }
+
+    /// Whether nobody wants anything any more.
+    pub fn content(&self, net: &Net) -> bool {
+        let over = |errand: &Errand| errand.done || errand.until_ms <= net.now_ms;
+        self.errands.iter().all(over)
+    }
+
+    /// Reads answers, hands in what is due.
+    pub fn act(&mut self, net: &mut Net, counters: &mut Counters) {
+        self.read_answers(net, counters);
+        let now_ms = net.now_ms;
+        for index in 0..self.errands.len() {
+            let errand = &self.errands[index];
+            let due = !errand.done && errand.next_try_ms <= now_ms && now_ms < errand.until_ms;
+            if due {
+                self.hand_in(net, index, counters);
+            }
+        }
+    }
+
+    fn read_answers(&mut self, net: &mut Net, counters: &mut Counters) {
+        let now_ms = net.now_ms;
+        let open: Vec<u64> = self.asked.keys().copied().collect();
+        for number in open {
+            let (index, host) = self.asked[&number];
+            let Some(mut outcomes) = net.hosts[host].answers.remove(&number) else {
+                continue;
+            };
+            self.asked.remove(&number);
+            let errand = &mut self.errands[index];
+            let retry_ms = now_ms + 500 + net.draw(1_500);
+            match outcomes.pop() {
+                Some(Outcome::Accepted {} | Outcome::Duplicate {}) => {
+                    self.acknowledged.push(Acknowledged {
+                        id: errand.id,
+                        host,
+                        at_ms: now_ms,
+                        kind: errand.transaction.kind().name(),
+                    });
+                    if net.draw(100) < self.deaf_percent {
+                        counters.add("answers that got lost", 1);
+                        errand.next_try_ms = errand.next_try_ms.min(retry_ms);
+                    } else {
+                        errand.done = true;
+                    }
+                }
+                // Too early, or something that it needs is not there yet: perhaps later.
+                Some(Outcome::Rejected { .. } | Outcome::Busy {}) | None => {
+                    errand.next_try_ms = errand.next_try_ms.min(retry_ms);
+                }
+            }
+        }
+    }
+
+    fn hand_in(&mut self, net: &mut Net, index: usize, counters: &mut Counters) {
+        let hosts = running(net);
+        let errand = &mut self.errands[index];
+        errand.next_try_ms = net.now_ms + PATIENCE_MS + net.draw(1_000);
+        if hosts.is_empty() {
+            return;
+        }
+        if errand.tries > 0 {
+            counters.add("identical bytes handed in again", 1);
+        }
+        errand.tries += 1;
+        let mut at = 1;
+        if net.draw(6) == 0 {
+            counters.add("hand-ins at several hosts at once", 1);
+            at = 2 + net.draw(2) as usize;
+        }
+        for _ in 0..at {
+            let host = hosts[net.draw(hosts.len() as u64) as usize];
+            let number = net.submit_only(host, vec![self.errands[index].transaction.clone()]);
+            self.asked.insert(number, (index, host));
+        }
+        // Whoever is refused for good need not come again and again.
+        let errand = &mut self.errands[index];
+        if errand.tries > 40 {
+            errand.done = true;
+        }
+    }
+}

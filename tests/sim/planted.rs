@@ -1,0 +1,1 @@
+//! Faults in the node, each of which has to be found.

@@ -1,0 +1,146 @@
+//! What befalls the machines and the links between them while people vote.
+
+use votenode::node::simulated::net::{Net, Weather};
+
+use crate::counters::Counters;
+use crate::invariants::running;
+
+/// How much of what befalls a run.
+pub struct Trouble {
+    /// How likely something changes in a step, in percent.
+    percent: u64,
+    /// A host that goes away for long, and when.
+    leaver: Option<(usize, u64)>,
+    /// Hosts that are down until the end.
+    pub gone: Vec<usize>,
+    /// Whether a loss of power between commit and effects may happen to anyone now.
+    fragile: bool,
+    seen_crashes: u64,
+}
+
+impl Trouble {
+    pub fn new(net: &mut Net, counters: &mut Counters) -> Self {
+        let hosts = net.hosts.len() as u64;
+        for host in 0..net.hosts.len() {
+            net.hosts[host].clock_offset_ms = net.draw(1_200) as i64 - 600;
+            counters.add("clocks set wrong", 1);
+        }
+        // The last hosts are no finalisers.
+        let leaver = match net.draw(3) {
+            0 => Some((hosts as usize - 1, 20_000 + net.draw(40_000))),
+            _ => None,
+        };
+        Self {
+            percent: 10 + net.draw(30),
+            leaver,
+            gone: Vec::new(),
+            fragile: false,
+            seen_crashes: 0,
+        }
+    }
+
+    /// Changes the weather, perhaps.
+    pub fn act(&mut self, net: &mut Net, counters: &mut Counters) {
+        self.count_crashes(net, counters);
+        if let Some((host, _)) = self.leaver.take_if(|(_, at_ms)| *at_ms <= net.now_ms) {
+            counters.add("hosts that left for long", 1);
+            if net.hosts[host].running.is_some() {
+                net.crash(host);
+            }
+            self.gone.push(host);
+        }
+        if net.draw(100) >= self.percent {
+            return;
+        }
+        let count = net.hosts.len();
+        let host = net.draw(count as u64) as usize;
+        match net.draw(14) {
+            0 => {
+                counters.add("hosts cut off", 1);
+                let others: Vec<_> = (0..count).filter(|other| *other != host).collect();
+                net.partition(&[host], &others);
+            }
+            1 => {
+                counters.add("splits", 1);
+                let (left, right): (Vec<usize>, Vec<usize>) =
+                    (0..count).partition(|_| net.draw(2) == 0);
+                net.partition(&left, &right);
+            }
+            2 | 3 => net.heal(),
+            4 if net.hosts[host].running.is_some() => {
+                counters.add("losses of power", 1);
+                net.crash(host);
+            }
+            4 | 5 => self.start(net, counters),
+            6 => net.loss_percent = net.draw(40),
+            7 => {
+                net.weather = Weather {
+                    request_loss_percent: net.draw(20),
+                    repeat_percent: net.draw(15),
+                    delay_percent: net.draw(25),
+                };
+            }
+            8 => {
+                counters.add("full disks", 1);
+                let disk = net.hosts[host].disk.clone();
+                disk.set_quota(disk.to_bytes().len() as u64);
+            }
+            9 => net.hosts[host].disk.set_quota(u64::MAX),
+            10 => net.hosts[host].commit_ms = net.draw(2) * net.draw(400),
+            11 => {
+                counters.add("clocks that jumped", 1);
+                let most = if net.draw(4) == 0 { 30_000 } else { 3_000 };
+                net.hosts[host].clock_offset_ms = net.draw(2 * most) as i64 - most as i64;
+            }
+            12 => {
+                self.fragile = !self.fragile;
+                net.crash_per_mille = if self.fragile { 1 + net.draw(6) } else { 0 };
+            }
+            _ => {
+                net.loss_percent = 0;
+                net.weather = Weather::default();
+                net.hosts[host].clock_offset_ms = net.draw(400) as i64 - 200;
+            }
+        }
+    }
+
+    fn count_crashes(&mut self, net: &Net, counters: &mut Counters) {
+        let crashes = net.happened.crashes - self.seen_crashes;
+        self.seen_crashes = net.happened.crashes;
+        counters.add("crashes between a commit and its effects", crashes);
+    }
+
+    /// Starts whoever is down, but for those who left.
+    fn start(&mut self, net: &mut Net, counters: &mut Counters) {
+        let up = running(net);
+        for host in (0..net.hosts.len()).filter(|host| !up.contains(host)) {
+            // A disk that is full may not allow it.
+            if !self.gone.contains(&host) && net.try_start(host).is_ok() {
+                counters.add("restarts on what was durable", 1);
+            }
+        }
+    }
+
+    /// Everything is as it should be from now on, but for those who left.
+    pub fn end(&mut self, net: &mut Net, counters: &mut Counters) {
+        net.loss_percent = 0;
+        net.weather = Weather::default();
+        net.crash_per_mille = 0;
+        for host in &mut net.hosts {
+            host.disk.set_quota(u64::MAX);
+            host.commit_ms = 0;
+        }
+        for host in 0..net.hosts.len() {
+            net.hosts[host].clock_offset_ms = net.draw(400) as i64 - 200;
+        }
+        self.start(net, counters);
+        net.heal();
+        self.count_crashes(net, counters);
+    }
+
+    /// Those who left come back.
+    pub fn come_back(&mut self, net: &mut Net, counters: &mut Counters) {
+        self.gone.clear();
+        self.start(net, counters);
+    }
+}
