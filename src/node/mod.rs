@@ -10,12 +10,14 @@
 //! - `advance`: the best chain: validation, commit, reorganisation
 //! - `sync`: comparing notes with peers
 //! - [`finality`]: checkpoints: messages, certificates, the part of a finaliser
+//! - `dropped`: why a transaction that waited can no longer be mined
 //! - `mining`: templates, leases, mining states
 //! - [`serve`]: answers from snapshots, on other threads
 //! - [`shell`]: threads, tasks and channels around all of it
 
 mod advance;
 mod blocks;
+mod dropped;
 mod fetch;
 pub mod finality;
 mod follow;
@@ -50,6 +52,7 @@ use std::sync::Arc;
 
 use tracing::{error, warn};
 
+pub use dropped::DropLog;
 pub use io::{Effect, Input, Now, Submitter};
 
 use crate::chain::block::BlockId;
@@ -74,8 +77,6 @@ use outbox::Outbox;
 use peers::Peers;
 use status::{CompetingChain, Counters, MempoolStatus, NodeStatus, TipStatus};
 
-/// Reasons of dropped transactions that are remembered; the oldest goes first.
-const MAX_DROPPED: usize = 10_000;
 /// Time between two attempts to write while the disk is full, in milliseconds.
 const DISK_RETRY_MS: u64 = 2_000;
 /// Longest time without a look at the clock, in milliseconds.
@@ -130,48 +131,6 @@ struct WriteFailure {
     words: String,
 }
 
-/// Where a dropped transaction's reason is found, by those who ask.
-#[derive(Default)]
-pub struct DropLog {
-    reasons: std::sync::RwLock<(BTreeMap<TxId, Reason>, std::collections::VecDeque<TxId>)>,
-}
-
-impl DropLog {
-    /// Why a transaction that had waited here can no longer be mined.
-    pub fn reason(&self, id: &TxId) -> Option<Reason> {
-        let log = self
-            .reasons
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        log.0.get(id).cloned()
-    }
-
-    /// How many reasons are remembered.
-    #[cfg(any(test, feature = "simulation"))]
-    pub(crate) fn len(&self) -> usize {
-        let log = self
-            .reasons
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        log.1.len()
-    }
-
-    pub(crate) fn add(&self, id: TxId, reason: Reason) {
-        let mut log = self
-            .reasons
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if log.0.insert(id, reason).is_none() {
-            log.1.push_back(id);
-        }
-        while log.1.len() > MAX_DROPPED {
-            if let Some(oldest) = log.1.pop_front() {
-                log.0.remove(&oldest);
-            }
-        }
-    }
-}
-
 /// The state machine.
 pub struct Node {
     network: Arc<Network>,
@@ -220,6 +179,7 @@ impl Node {
     pub fn new(config: NodeConfig, store: Store, now: Now) -> Result<Self, StoreError> {
         let finality = Finality::load(&store, config.finaliser)?;
         let tree = recall::load_tree(&store, finality.last(), config.tree)?;
+        let dropped = Arc::new(DropLog::load(&store.snapshot())?);
         let block_time_ms = config.network.block_time_ms;
         let mut node = Self {
             network: config.network,
@@ -249,7 +209,7 @@ impl Node {
             fetch: fetch::Fetch::default(),
             finality,
             more_to_join: false,
-            dropped: Arc::default(),
+            dropped,
             counters: Counters::default(),
             now,
             stage: Stage::default(),
@@ -356,7 +316,8 @@ impl Node {
             self.next_boundary_wakeup().map(from_wall),
             self.write_failure.is_some().then_some(self.disk_retry_ms),
             self.fetch.next_deadline_ms(),
-            self.finality.next_wakeup_ms(now.mono_ms),
+            self.finality
+                .next_wakeup_ms(now.mono_ms, self.write_failure.is_none()),
         ];
         deadlines
             .into_iter()
@@ -408,7 +369,8 @@ impl Node {
         self.counters.dropped += 1;
         self.stage.removed.insert(id);
         if !planted::is(Fault::DropUnsaid) {
-            self.dropped.add(id, Reason::from(invalid));
+            let (note, contents) = self.dropped.add(id, Reason::from(invalid));
+            self.stage.notes.insert(note, Some(contents));
         }
     }
 

@@ -1,14 +1,15 @@
 //! What outsiders see of a node: how full its queues, pools and maps are, and which block it keeps to.
 
 use crate::chain::block::BlockId;
+use crate::node::Node;
 use crate::node::blocks::{MAX_BLOCK_TICKETS, MAX_BODIES_HELD, MAX_FUTURE};
+use crate::node::dropped::MAX_DROPPED;
 use crate::node::fetch::MAX_WITHHELD;
 use crate::node::finality::{MAX_AHEAD, MAX_TIMED};
 use crate::node::ingest::{MAX_JOBS, MAX_TICKETS};
 use crate::node::intake::MAX_HELD;
 use crate::node::mining::MAX_MINERS;
 use crate::node::peers::MAX_REQUESTS_PER_PEER;
-use crate::node::{MAX_DROPPED, Node};
 
 /// How full something is.
 #[derive(Clone, Copy, Debug)]

@@ -39,12 +39,17 @@ fn halves_merge_with_every_vote_that_is_not_in_conflict() {
     // On the side that lost its branch the vote is reported, with its reason; on both, nothing waits any more.
     let lost = &twice[usize::from(totals[1] == 1)];
     let losers = if totals[1] == 1 { [2, 3] } else { [0, 1] };
+    let reported = |net: &Net, host| match net.status(host, lost.id()) {
+        TxStatus::Dropped { reason } => assert_eq!(reason.code, 111),
+        status => panic!("{status:?}"),
+    };
     for host in losers {
-        match net.status(host, lost.id()) {
-            TxStatus::Dropped { reason } => assert_eq!(reason.code, 111),
-            status => panic!("{status:?}"),
-        }
+        reported(&net, host);
         assert_eq!(net.node(host).status().counters.dropped, 1);
+        // Who asks after a restart is told the same.
+        net.crash(host);
+        net.start(host);
+        reported(&net, host);
     }
     for host in 0..4 {
         assert_eq!(net.node(host).mempool.len(), 0);
