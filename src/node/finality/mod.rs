@@ -185,13 +185,15 @@ impl Finality {
         self.candidate || !self.votes.is_empty() || !self.coming.is_empty()
     }
 
-    /// When this is to be looked at again at the latest, by the monotonic clock.
-    pub(super) fn next_wakeup_ms(&self, now_ms: u64) -> Option<u64> {
+    /// When this is to be looked at again at the latest, by the monotonic clock. A finaliser says nothing while its node
+    /// cannot write.
+    pub(super) fn next_wakeup_ms(&self, now_ms: u64, can_write: bool) -> Option<u64> {
         if self.again {
             return Some(now_ms);
         }
         let pull = self.is_under_way().then(|| self.pull.due_ms());
-        let duty = self.duty.as_ref().and_then(Duty::next_deadline_ms);
+        let duty = self.duty.as_ref().filter(|_| can_write);
+        let duty = duty.and_then(Duty::next_deadline_ms);
         pull.into_iter().chain(duty).min()
     }
 }

@@ -317,6 +317,34 @@ fn nothing_signed_leaves_while_it_cannot_be_noted_beside_the_key() {
     assert_eq!(net.node(0).status().finality.unwrap().waiting, None);
 }
 
+/// The consensus of a node that cannot write goes on with its timers once it can; until then it costs nothing.
+#[test]
+fn a_finaliser_with_a_full_disk_waits_for_room() {
+    let network = finalising(4);
+    let mut net = hosts(&network, 4, 0);
+    register(&mut net, 1..3);
+    net.until("settled", 30_000, settled);
+    // Nothing can be decided, so that its timers keep running.
+    net.crash(2);
+    net.crash(3);
+    net.accept(0, vec![testing::register(&network, 3)]);
+    net.run(3_000);
+    let disk = net.hosts[0].disk.clone();
+    disk.set_quota(0);
+    for voter in 10..110 {
+        net.submit_only(0, vec![testing::register(&network, voter)]);
+    }
+    net.until("the disk is full", 30_000, |net| {
+        net.node(0).status().disk_full
+    });
+    net.run(20_000);
+    assert!(net.node(0).status().disk_full);
+    disk.set_quota(u64::MAX);
+    net.start(2);
+    net.start(3);
+    net.until("settled", 60_000, settled);
+}
+
 #[test]
 fn a_split_in_halves_decides_nothing_and_heals() {
     let mut net = hosts(&finalising(4), 4, 0);
