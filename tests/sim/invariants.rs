@@ -124,7 +124,10 @@ impl Watch {
             self.final_stays(net, host, elections, counters)?;
             self.same_state(net, host, elections, counters)?;
             if let Some(conflict) = &net.hosts[host].conflict {
-                return broken(NO_PANIC, format!("host {host} stopped itself: {conflict:?}"));
+                return broken(
+                    NO_PANIC,
+                    format!("host {host} stopped itself: {conflict:?}"),
+                );
             }
         }
         counters.add(NO_PANIC, 1);
@@ -147,7 +150,10 @@ impl Watch {
         let snapshot = snapshot(net, host);
         let tip = snapshot.tip();
         let last = match net.network.finalises() {
-            true => snapshot.last_certificate().unwrap().map_or(0, |last| last.height),
+            true => snapshot
+                .last_certificate()
+                .unwrap()
+                .map_or(0, |last| last.height),
             false => tip.height.saturating_sub(net.network.confirmations),
         };
         // Every eighth, the last, and those that close an election: a look at all of them would cost more than the run.
@@ -177,7 +183,9 @@ impl Watch {
                 Some((other, theirs)) if *theirs != ours => {
                     return broken(
                         SAME_STATE,
-                        format!("hosts {host} and {other} differ at height {height}: {ours} and {theirs}"),
+                        format!(
+                            "hosts {host} and {other} differ at height {height}: {ours} and {theirs}"
+                        ),
                     );
                 }
                 Some(_) => counters.add(SAME_STATE, 1),
@@ -198,9 +206,15 @@ impl Watch {
         let kept = self.kept.entry(host).or_default();
         let last = snapshot.last_certificate().unwrap();
         let last = last.map_or(0, |last| last.certificate.checkpoint);
-        let known = kept.certified.last_key_value().map_or(0, |(number, _)| *number);
+        let known = kept
+            .certified
+            .last_key_value()
+            .map_or(0, |(number, _)| *number);
         if last < known {
-            return broken(FINAL_STAYS, format!("host {host} forgot checkpoint {known}"));
+            return broken(
+                FINAL_STAYS,
+                format!("host {host} forgot checkpoint {known}"),
+            );
         }
         for number in known + 1..=last {
             let certificate = snapshot.certificate(number).unwrap().unwrap();
@@ -327,7 +341,10 @@ pub fn not_converged(net: &Net) -> Violation {
         .into_iter()
         .map(|host| {
             let status = net.node(host).status();
-            let checkpoint = status.finality.as_ref().map_or(0, |finality| finality.height);
+            let checkpoint = status
+                .finality
+                .as_ref()
+                .map_or(0, |finality| finality.height);
             format!(
                 "host {host}: {} {} (final {checkpoint}), {} wait, {} held, rests {}, {:?}",
                 status.tip.height,
@@ -371,11 +388,7 @@ pub fn once(counted: &Recount, counters: &mut Counters) -> Verdict {
 }
 
 /// Every node's result is that of a count by hand, and every vote in it has a right to be there.
-pub fn results_equal_the_recount(
-    net: &Net,
-    counted: &Recount,
-    counters: &mut Counters,
-) -> Verdict {
+pub fn results_equal_the_recount(net: &Net, counted: &Recount, counters: &mut Counters) -> Verdict {
     if let Some(what) = counted.wrong.first() {
         return broken(RECOUNT, what.clone());
     }
@@ -391,7 +404,10 @@ pub fn results_equal_the_recount(
             };
             counters.add(RECOUNT, ours.votes);
             if theirs != *ours {
-                return broken(RECOUNT, format!("host {host}: {theirs:?}, by hand {ours:?}"));
+                return broken(
+                    RECOUNT,
+                    format!("host {host}: {theirs:?}, by hand {ours:?}"),
+                );
             }
         }
     }
@@ -442,6 +458,8 @@ fn name_of(status: &TxStatus) -> &'static str {
 
 /// For so many minutes nodes say nothing, and only ask each other now and then where they stand.
 pub fn silence(net: &mut Net, minutes: u64, counters: &mut Counters) -> Verdict {
+    // What is still on its way.
+    net.run(60_000);
     net.published.clear();
     net.requests.clear();
     let tips = net.tips();
@@ -466,7 +484,10 @@ pub fn silence(net: &mut Net, minutes: u64, counters: &mut Counters) -> Verdict 
     let allowed = hosts * (hosts - 1) * (minutes * 6 + 1);
     if net.requests.len() as u64 > allowed {
         let asked = net.requests.len();
-        return broken(SILENCE, format!("{asked} requests where {allowed} are enough"));
+        return broken(
+            SILENCE,
+            format!("{asked} requests where {allowed} are enough"),
+        );
     }
     if net.tips() != tips {
         return broken(SILENCE, "a block came all the same");

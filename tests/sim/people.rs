@@ -195,7 +195,11 @@ impl People {
                 // The same voter by the other way: one of the two is too much.
                 counters.add("second votes and registrations", 1);
                 let again_ms = at_ms + net.draw(8_000);
-                self.plan(register(&network, number, !invited), again_ms, again_ms + 20_000);
+                self.plan(
+                    register(&network, number, !invited),
+                    again_ms,
+                    again_ms + 20_000,
+                );
             }
             let from_ms = schedule.opens_ms.max(at_ms);
             let cast_ms = from_ms + net.draw(schedule.closes_ms - from_ms);
@@ -212,7 +216,11 @@ impl People {
             if number % 2 == 0 {
                 let cast_ms = at_ms + net.draw(schedule.short_closes_ms);
                 let choices = vec![[0, 1], [0, 2], [1, 2]][net.draw(3) as usize].to_vec();
-                self.plan(vote(number, short, choices), cast_ms, schedule.short_closes_ms);
+                self.plan(
+                    vote(number, short, choices),
+                    cast_ms,
+                    schedule.short_closes_ms,
+                );
             }
         }
     }
@@ -231,7 +239,10 @@ impl People {
             let mut vote = sign::cast_vote(&network.id(), &id, main, choices.clone());
             if number % 2 == 1
                 && let Payload::Vote { vote } = &mut vote.payload
-                && let Credential::Pseudonymous { voter: key, signature } = &mut vote.credential
+                && let Credential::Pseudonymous {
+                    voter: key,
+                    signature,
+                } = &mut vote.credential
             {
                 *key = voter(number).signing_key().public_key();
                 *signature = Signature::ZERO;

@@ -50,7 +50,9 @@ pub fn recount(blocks: &[RawBlock], grace_ms: u64) -> Recount {
         let at_ms = block.header.timestamp_ms;
         for transaction in &block.transactions {
             if !recount.transactions.insert(transaction.id()) {
-                recount.twice.push(format!("transaction {}", transaction.id()));
+                recount
+                    .twice
+                    .push(format!("transaction {}", transaction.id()));
             }
             match &transaction.payload {
                 Payload::InvitationBatch { batch } => {
@@ -76,7 +78,9 @@ pub fn recount(blocks: &[RawBlock], grace_ms: u64) -> Recount {
                         }
                     };
                     if roll.insert(registration.voter, (group, at_ms)).is_some() {
-                        recount.twice.push(format!("voter {:?}", registration.voter));
+                        recount
+                            .twice
+                            .push(format!("voter {:?}", registration.voter));
                     }
                 }
                 Payload::Election { election } => {
@@ -141,7 +145,9 @@ pub fn recount(blocks: &[RawBlock], grace_ms: u64) -> Recount {
                 counted.blank += 1;
             }
             if terms.method == Method::Plurality as u8 && choices.len() > 1 {
-                recount.wrong.push("two options where one may be named".into());
+                recount
+                    .wrong
+                    .push("two options where one may be named".into());
             }
             for option in choices {
                 counted.totals[usize::from(*option)] += 1;

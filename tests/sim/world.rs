@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use votenode::chain::genesis::{
-    Finaliser, Genesis, OpenAdmission, Organiser, PROTOCOL_VERSION,
-};
+use votenode::chain::genesis::{Finaliser, Genesis, OpenAdmission, Organiser, PROTOCOL_VERSION};
 use votenode::chain::network::Network;
 use votenode::crypto::{Hash, SigningKey};
 use votenode::node::Input;
@@ -184,7 +182,8 @@ impl World {
 
     fn look(&mut self) -> Verdict {
         let elections = self.people.elections.clone();
-        self.watch.look(&mut self.net, &elections, &mut self.counters)
+        self.watch
+            .look(&mut self.net, &elections, &mut self.counters)
     }
 
     /// Waits until all are of one mind. Where nobody finalises, operators let go of a closing block that the others do
@@ -226,7 +225,10 @@ impl World {
             counted.transactions.len()
         );
         assert!(
-            counted.elections.values().any(|counted| counted.closing_block.is_some()),
+            counted
+                .elections
+                .values()
+                .any(|counted| counted.closing_block.is_some()),
             "no election closed"
         );
         Ok(())
@@ -246,7 +248,8 @@ impl World {
         }
         for host in invariants::running(&self.net) {
             let status = self.net.node(host).status();
-            self.counters.add("reorganisations", status.counters.reorganisations);
+            self.counters
+                .add("reorganisations", status.counters.reorganisations);
             report.height = report.height.max(status.tip.height);
         }
         report.transactions = self.people.acknowledged.len();
