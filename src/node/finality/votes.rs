@@ -13,7 +13,7 @@ use crate::protocol::finality::MAX_MESSAGES;
 use crate::wire::List;
 
 /// Places kept of one finaliser: ten rounds and some. Honest ones are in the same round or the next.
-pub(super) const MAX_PER_FINALISER: usize = 32;
+const MAX_PER_FINALISER: usize = 32;
 /// Versions kept of what a finaliser says at one place: two prove that it lies.
 const VERSIONS: usize = 2;
 /// The same of a prevote that a proposal builds on: two others must not hide it.
@@ -81,23 +81,18 @@ impl Votes {
     /// Whether a message would be kept.
     pub(super) fn wants(&self, message: &SignedFinalityMessage) -> bool {
         let versions = self.at(message);
-        match versions.len() {
-            0 => {
-                let said = self.said.get(&message.finaliser);
-                let full = said.filter(|said| said.len() >= MAX_PER_FINALISER);
-                full.and_then(BTreeMap::first_key_value)
-                    .is_none_or(|(lowest, _)| *lowest < place_of(message))
-            }
-            _ if versions
-                .iter()
-                .any(|known| known.message == message.message) =>
-            {
-                false
-            }
-            ..VERSIONS => true,
-            ..VERSIONS_NEEDED => self.is_built_on(&message.message),
-            _ => false,
+        if versions.is_empty() {
+            let said = self.said.get(&message.finaliser);
+            let full = said.filter(|said| said.len() >= MAX_PER_FINALISER);
+            let lowest = full.and_then(BTreeMap::first_key_value);
+            return lowest.is_none_or(|(lowest, _)| *lowest < place_of(message));
         }
+        let known = versions
+            .iter()
+            .any(|known| known.message == message.message);
+        let room = versions.len() < VERSIONS
+            || versions.len() < VERSIONS_NEEDED && self.is_built_on(&message.message);
+        !known && room
     }
 
     /// Whether it is a prevote that a proposal builds on.
