@@ -214,8 +214,11 @@ fn ask(scene: &Scene, name: &str, arguments: &[&str]) -> Result<Value, String> {
         .args(arguments)
         .output()
         .map_err(|error| error.to_string())?;
-    serde_json::from_slice(&output.stdout)
-        .map_err(|_| String::from_utf8_lossy(&output.stderr).into_owned())
+    let failed = || String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        return Err(failed());
+    }
+    serde_json::from_slice(&output.stdout).map_err(|_| failed())
 }
 
 /// Waits until all nodes have the same best block, with nothing left to mine, and returns its id.
