@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 use votenode_p2p::Limits;
 use zeroize::Zeroizing;
@@ -133,6 +134,10 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     for address in node.listening() {
         info!("listening on {address}/p2p/{}", node.peer());
     }
+    // Before anybody can see that the node runs: whoever does may end it.
+    let signals = Signals::new().inspect_err(|error| {
+        error!(%error, "signals cannot be received; end the node with: votenode stop");
+    });
     let control = control::serve(
         &paths.control_socket(),
         handle.clone(),
@@ -143,9 +148,11 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         Some(listener) => Some(serve_http(listener, &settings, &handle, &paths)?),
         None => None,
     };
-    let signals = tokio::spawn(end_on_signal(handle));
+    let signals = signals.map(|signals| tokio::spawn(signals.end(handle)));
     let ended = node.ended().await;
-    signals.abort();
+    if let Ok(signals) = signals {
+        signals.abort();
+    }
     drop((control, http));
     ended.map_err(Failure::from)
 }
@@ -399,26 +406,35 @@ fn exporter(network: Arc<Network>, reader: Reader) -> Exporter {
     })
 }
 
-/// Ctrl-C and SIGTERM end the node in order; a second one ends it at once.
-async fn end_on_signal(handle: NodeHandle) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        return error!("signals cannot be received; end the node with: votenode stop");
-    };
-    let mut next = async || {
+/// Ctrl-C and SIGTERM, caught from now on.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {},
-            _ = terminate.recv() => {},
+            _ = self.interrupt.recv() => {},
+            _ = self.terminate.recv() => {},
         }
-    };
-    next().await;
-    info!("ending; once more to end at once");
-    tokio::spawn(async move { handle.shutdown().await });
-    next().await;
-    std::process::exit(Exit::Interrupted.code().into());
+    }
+
+    /// The first one ends the node in order; a second one ends it at once.
+    async fn end(mut self, handle: NodeHandle) {
+        self.next().await;
+        info!("ending; once more to end at once");
+        tokio::spawn(async move { handle.shutdown().await });
+        self.next().await;
+        std::process::exit(Exit::Interrupted.code().into());
+    }
 }
 
 impl From<StartError> for Failure {
