@@ -12,6 +12,7 @@ use crate::harness::http::Http;
 use crate::harness::lan::Lan;
 use crate::harness::node::Node;
 use crate::harness::seed::Dice;
+use crate::harness::until;
 
 /// Most faults at the same time.
 const AT_ONCE: usize = 4;
@@ -31,6 +32,8 @@ const POWER_CUT: usize = 6;
 const NARROW_KBIT: [usize; 3] = [32, 128, 512];
 /// Seconds by which a clock is wrong: by less than a node minds, by more, and by far.
 const OFF_SECONDS: [i64; 6] = [-3, 3, -20, 20, -900, 900];
+/// How a process ends that SIGTERM ends.
+const SIGTERM: i32 = -15;
 /// How `votenode` ends when it cannot start for want of room on its disk.
 const EXIT_DISK_FULL: i32 = 7;
 
@@ -113,7 +116,9 @@ pub struct Storm<'a, 's> {
     /// Kinds that are still to come before the next round.
     deck: Vec<Kind>,
     faults: Vec<Fault>,
-    /// Machines whose disk was full while they started.
+    /// Machines whose disk is full.
+    full: BTreeSet<usize>,
+    /// Machines whose disk was full when they were started last.
     unable: BTreeSet<usize>,
     counts: BTreeMap<Kind, usize>,
 }
@@ -134,6 +139,7 @@ impl<'a, 's> Storm<'a, 's> {
             dice,
             deck: Vec::new(),
             faults: Vec::new(),
+            full: BTreeSet::new(),
             unable: BTreeSet::new(),
             counts: BTreeMap::new(),
         }
@@ -155,6 +161,13 @@ impl<'a, 's> Storm<'a, 's> {
             sleep(TICK);
         }
         self.mend(|_| true);
+        until("machines to start on a disk that was full", || {
+            self.look_after();
+            let answers = |machine: &usize| self.machines[*machine].http.get("/api/v1/status");
+            self.unable
+                .iter()
+                .try_for_each(|machine| answers(machine).map(drop))
+        });
         self.counts
     }
 
@@ -230,7 +243,13 @@ impl<'a, 's> Storm<'a, 's> {
             Kind::Kill => machines.iter().for_each(|machine| self.kill(*machine)),
             Kind::Freeze => self.machines[first].node.process().signal("STOP"),
             Kind::Restart => {
-                self.machines[first].node.terminate().expect(0);
+                let machine = &mut self.machines[first];
+                let answers = machine.http.get("/api/v1/status").is_ok();
+                let ended = machine.node.terminate();
+                // Before it runs it has nothing to end in order.
+                if answers || ended.code != SIGTERM {
+                    ended.expect(0);
+                }
                 self.history.note(now_ms(), first, Event::Ended);
             }
             Kind::Cut => self.lan.cut(host),
@@ -241,10 +260,10 @@ impl<'a, 's> Storm<'a, 's> {
             }
             Kind::FullDisk => {
                 self.machines[first].disk.fill();
+                self.full.insert(first);
                 if self.dice.once_in(3) {
                     self.kill(first);
-                    self.unable.insert(first);
-                    self.machines[first].node.begin();
+                    self.start(first);
                 }
             }
             Kind::WrongClock => {
@@ -266,19 +285,22 @@ impl<'a, 's> Storm<'a, 's> {
             let host = first + 1;
             match kind {
                 Kind::Kill => machines.into_iter().for_each(|machine| {
-                    self.machines[machine].node.begin();
+                    self.start(machine);
                     if self.dice.once_in(4) {
                         self.dice.pause(400);
                         self.kill(machine);
-                        self.machines[machine].node.begin();
+                        self.start(machine);
                     }
                 }),
                 Kind::Freeze => self.machines[first].node.process().signal("CONT"),
-                Kind::Restart => self.machines[first].node.begin(),
+                Kind::Restart => self.start(first),
                 Kind::Cut => self.lan.heal(host),
                 Kind::Split => self.lan.reunite(&hosts(&machines)),
                 Kind::Narrow => self.lan.widen(host),
-                Kind::FullDisk => self.machines[first].disk.free(),
+                Kind::FullDisk => {
+                    self.machines[first].disk.free();
+                    self.full.remove(&first);
+                }
                 Kind::WrongClock => self.clock(first).set(0),
             }
         }
@@ -288,14 +310,9 @@ impl<'a, 's> Storm<'a, 's> {
     /// is started again when there is room.
     fn look_after(&mut self) {
         for index in 0..self.machines.len() {
-            let is_full = self
-                .faults
-                .iter()
-                .any(|fault| fault.kind == Kind::FullDisk && fault.machines == [index]);
+            let unable = self.unable.contains(&index);
             let node = &mut self.machines[index].node;
             if let Some(ended) = node.has_ended() {
-                self.history.note(now_ms(), index, Event::Ended);
-                let unable = self.unable.contains(&index);
                 assert!(
                     unable && ended.code == EXIT_DISK_FULL,
                     "{} ended by itself with {}: {}",
@@ -303,15 +320,22 @@ impl<'a, 's> Storm<'a, 's> {
                     ended.code,
                     ended.stderr
                 );
+                say(&format!("no room to start at {index}"));
+                self.history.note(now_ms(), index, Event::Ended);
                 self.noticed.count(index, Effect::FullDisk);
             }
-            if !is_full && self.unable.contains(&index) {
-                if !node.runs() {
-                    node.begin();
-                }
-                self.unable.remove(&index);
+            if unable && !node.runs() && !self.full.contains(&index) {
+                self.start(index);
             }
         }
+    }
+
+    fn start(&mut self, machine: usize) {
+        self.machines[machine].node.begin();
+        match self.full.contains(&machine) {
+            true => self.unable.insert(machine),
+            false => self.unable.remove(&machine),
+        };
     }
 
     fn kill(&mut self, machine: usize) {
