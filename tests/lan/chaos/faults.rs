@@ -118,8 +118,10 @@ pub struct Storm<'a, 's> {
     faults: Vec<Fault>,
     /// Machines whose disk is full.
     full: BTreeSet<usize>,
-    /// Machines whose disk was full when they were started last.
+    /// Machines whose disk was full while they were started last.
     unable: BTreeSet<usize>,
+    /// When each was started last.
+    started: Vec<Instant>,
     counts: BTreeMap<Kind, usize>,
 }
 
@@ -132,6 +134,7 @@ impl<'a, 's> Storm<'a, 's> {
         dice: Dice,
     ) -> Self {
         Self {
+            started: vec![Instant::now(); machines.len()],
             machines,
             lan,
             history,
@@ -243,11 +246,10 @@ impl<'a, 's> Storm<'a, 's> {
             Kind::Kill => machines.iter().for_each(|machine| self.kill(*machine)),
             Kind::Freeze => self.machines[first].node.process().signal("STOP"),
             Kind::Restart => {
-                let machine = &mut self.machines[first];
-                let answers = machine.http.get("/api/v1/status").is_ok();
-                let ended = machine.node.terminate();
+                let runs = self.runs(first);
+                let ended = self.machines[first].node.terminate();
                 // Before it runs it has nothing to end in order.
-                if answers || ended.code != SIGTERM {
+                if runs || ended.code != SIGTERM {
                     ended.expect(0);
                 }
                 self.history.note(now_ms(), first, Event::Ended);
@@ -261,6 +263,9 @@ impl<'a, 's> Storm<'a, 's> {
             Kind::FullDisk => {
                 self.machines[first].disk.fill();
                 self.full.insert(first);
+                if !self.runs(first) {
+                    self.unable.insert(first);
+                }
                 if self.dice.once_in(3) {
                     self.kill(first);
                     self.start(first);
@@ -330,7 +335,14 @@ impl<'a, 's> Storm<'a, 's> {
         }
     }
 
+    /// Whether it was seen to run since it was started.
+    fn runs(&self, machine: usize) -> bool {
+        self.noticed
+            .has_answered_since(machine, self.started[machine])
+    }
+
     fn start(&mut self, machine: usize) {
+        self.started[machine] = Instant::now();
         self.machines[machine].node.begin();
         match self.full.contains(&machine) {
             true => self.unable.insert(machine),

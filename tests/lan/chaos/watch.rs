@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -73,25 +73,39 @@ pub enum Effect {
     FewPeers,
 }
 
-/// At how many looks each effect was seen at each node.
+/// At how many looks each effect was seen at each node, and when each node answered last.
 #[derive(Default)]
-pub struct Noticed(Mutex<BTreeMap<(usize, Effect), u64>>);
+pub struct Noticed {
+    looks: Mutex<BTreeMap<(usize, Effect), u64>>,
+    answered: Mutex<BTreeMap<usize, Instant>>,
+}
 
 impl Noticed {
     pub fn count(&self, node: usize, effect: Effect) {
-        *self.0.lock().unwrap().entry((node, effect)).or_default() += 1;
+        let mut looks = self.looks.lock().unwrap();
+        *looks.entry((node, effect)).or_default() += 1;
+    }
+
+    fn answered(&self, node: usize, asked: Instant) {
+        self.answered.lock().unwrap().insert(node, asked);
+    }
+
+    /// Whether the node was seen to answer something that it was asked after this.
+    pub fn has_answered_since(&self, node: usize, start: Instant) -> bool {
+        let answered = self.answered.lock().unwrap();
+        answered.get(&node).is_some_and(|asked| *asked > start)
     }
 
     /// Looks at this node that showed this.
     pub fn at(&self, node: usize, effect: Effect) -> u64 {
-        let all = self.0.lock().unwrap();
+        let all = self.looks.lock().unwrap();
         all.get(&(node, effect)).copied().unwrap_or_default()
     }
 
     /// Looks at any node by what they showed.
     pub fn totals(&self) -> BTreeMap<Effect, u64> {
         let mut totals = BTreeMap::new();
-        for ((_, effect), looks) in &*self.0.lock().unwrap() {
+        for ((_, effect), looks) in &*self.looks.lock().unwrap() {
             *totals.entry(*effect).or_default() += looks;
         }
         totals
@@ -137,8 +151,9 @@ impl<'a> Watcher<'a> {
 
     /// Looks once. `last` is the transaction that was asked for last.
     fn look(&mut self, last: &mut String) -> Result<(), String> {
-        let asked_ms = now_ms();
+        let (asked_ms, asked) = (now_ms(), Instant::now());
         let status = self.http.read("/api/v1/status")?;
+        self.noticed.answered(self.node, asked);
         self.note_status(&status, asked_ms);
         let finality = self.http.read("/api/v1/finality")?;
         let checkpoints = finality["checkpoints"].as_array().unwrap();
