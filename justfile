@@ -39,6 +39,10 @@ power-cuts:
 gossip-load:
     cargo test --release --package votenode-p2p -- --ignored links_survive_a_minute
 
+# the fuzz targets, or one of them, with libFuzzer, each for so many seconds (nightly and cargo-fuzz)
+fuzz target="all" seconds="600":
+    .ci/fuzz {{ target }} {{ seconds }}
+
 # write the vectors of proto/ anew from the code; look at the difference before you commit it
 vectors:
     VOTENODE_WRITE_VECTORS=1 cargo test --test conformance

@@ -16,7 +16,7 @@ mod file;
 mod tests;
 mod value;
 
-pub use file::{FileError, MAX_FILE_BYTES, nearest, read as read_file};
+pub use file::{FileError, MAX_FILE_BYTES, nearest, parse as parse_file, read as read_file};
 pub use value::{Address, HostName, Http, LogFormat, Network, ValueError};
 
 /// Port of the peer-to-peer network, for TCP and UDP alike.

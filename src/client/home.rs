@@ -13,6 +13,7 @@
 //! Only `voter` is secret, and only it has to be kept: all else can be made again from it and the network. Files are
 //! written under another name first, so that a crash leaves the old file or the new one.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -24,6 +25,7 @@ use zeroize::Zeroizing;
 use crate::chain::election::{Election, ElectionId};
 use crate::chain::genesis::{Genesis, NetworkId};
 use crate::chain::transaction::{Transaction, TxId};
+use crate::crypto::code::redact;
 use crate::crypto::secret_file::{self, Cost, Existing, Protection, SecretFileError};
 use crate::crypto::{CodeError, RandomError, VoterId, random_bytes};
 use crate::protocol::receipt::Receipt;
@@ -56,6 +58,11 @@ pub enum HomeError {
     /// There is no HOME and no file was named.
     #[error("there is no HOME to keep the voter file in: name one with --voter or VOTENODE_VOTER")]
     NoHome,
+    /// The voter_id was given where a file is wanted.
+    #[error(
+        "--voter names a file, and this is a secret itself: `ballot voter restore` makes a voter file from a voter_id"
+    )]
+    NotAFile,
     /// The voter file cannot be read or written.
     #[error(transparent)]
     Secret(#[from] SecretFileError),
@@ -115,6 +122,8 @@ impl Home {
     /// The files of the voter file `voter`; without one, those in the user's data directory.
     pub fn new(voter: Option<PathBuf>) -> Result<Self, HomeError> {
         let voter = match voter {
+            // Its name would stand in messages and on the disk.
+            Some(voter) if is_secret(&voter) => return Err(HomeError::NotAFile),
             Some(voter) => voter,
             None => data_home()
                 .ok_or(HomeError::NoHome)?
@@ -400,6 +409,11 @@ fn read_message<T: Message>(path: &Path) -> Result<Option<T>, HomeError> {
             })
         })
         .transpose()
+}
+
+/// Whether a path holds a secret code.
+fn is_secret(path: &Path) -> bool {
+    matches!(redact(&path.to_string_lossy()), Cow::Owned(_))
 }
 
 fn make_directory(path: &Path) -> Result<(), HomeError> {

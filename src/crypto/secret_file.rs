@@ -209,22 +209,32 @@ pub fn read(path: &Path) -> Result<SecretFile, SecretFileError> {
         });
     }
     check_private(path, &metadata)?;
-    let format_error = |source| SecretFileError::Format {
-        path: path.to_owned(),
-        source,
-    };
     if metadata.len() > MAX_FILE_BYTES {
-        return Err(format_error(FormatError::TooLong));
+        return Err(SecretFileError::Format {
+            path: path.to_owned(),
+            source: FormatError::TooLong,
+        });
     }
     // One byte of room beyond the expected end lets the read finish without moving the secret.
     let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
     file.take(MAX_FILE_BYTES)
         .read_to_end(&mut bytes)
         .map_err(io_error)?;
-    Ok(SecretFile {
-        path: path.to_owned(),
-        content: format::parse(&bytes).map_err(format_error)?,
-    })
+    parse(path, &bytes)
+}
+
+/// Takes the bytes of a secret file; `path` is what messages call it.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<SecretFile, SecretFileError> {
+    match format::parse(bytes) {
+        Ok(content) => Ok(SecretFile {
+            path: path.to_owned(),
+            content,
+        }),
+        Err(source) => Err(SecretFileError::Format {
+            path: path.to_owned(),
+            source,
+        }),
+    }
 }
 
 impl SecretFile {

@@ -28,7 +28,7 @@ const LIE_POINTS: u32 = 20;
 
 impl Node {
     /// Where this node stands.
-    pub(super) fn own_status(&self) -> Status {
+    pub fn own_status(&self) -> Status {
         let tip = self.store.snapshot().tip();
         let (checkpoint, checkpoint_height) = self.checkpoint();
         Status {

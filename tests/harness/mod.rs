@@ -14,6 +14,7 @@ pub mod lan;
 pub mod node;
 pub mod process;
 pub mod scene;
+pub mod secrets;
 pub mod seed;
 pub mod voter;
 

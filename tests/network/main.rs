@@ -10,3 +10,4 @@ mod election;
 mod finality;
 mod mistakes;
 mod refusals;
+mod secrets;

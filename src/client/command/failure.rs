@@ -49,7 +49,10 @@ impl From<SelectError> for Failure {
 impl From<HomeError> for Failure {
     fn from(error: HomeError) -> Self {
         let exit = match &error {
-            HomeError::NoHome | HomeError::Code { .. } | HomeError::Exists { .. } => Exit::Usage,
+            HomeError::NoHome
+            | HomeError::NotAFile
+            | HomeError::Code { .. }
+            | HomeError::Exists { .. } => Exit::Usage,
             HomeError::Secret(SecretFileError::Passphrase(_) | SecretFileError::Exists { .. }) => {
                 Exit::Usage
             }

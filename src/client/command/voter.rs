@@ -1,6 +1,6 @@
 //! `ballot voter` and `ballot register`: the secret, and joining the roll with it.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -82,11 +82,12 @@ fn read_code(prompt: &str) -> Result<Zeroizing<String>, Failure> {
             .map(Zeroizing::new)
             .map_err(Failure::failed);
     }
-    let mut text = Zeroizing::new(String::new());
+    // A line, not all there is: who writes into a pipe may keep it open.
+    let mut text = Zeroizing::new(String::with_capacity(MAX_CODE_BYTES as usize));
     std::io::stdin()
         .lock()
         .take(MAX_CODE_BYTES)
-        .read_to_string(&mut text)
+        .read_line(&mut text)
         .map_err(Failure::failed)?;
     let first = text.lines().next().unwrap_or_default().trim();
     Ok(Zeroizing::new(first.to_owned()))

@@ -113,9 +113,20 @@ fn a_file_that_somebody_names_is_never_overwritten() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("vote.txt");
     write_new_file(&path, b"one").unwrap();
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
     let again = write_new_file(&path, b"two").unwrap_err();
     assert!(matches!(&again, HomeError::Exists { path: named } if *named == path));
     assert!(again.to_string().contains("name another file"), "{again}");
     assert_eq!(fs::read(&path).unwrap(), b"one");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_voter_id_is_not_taken_for_a_file() {
+    let id = VoterId::generate().unwrap();
+    let given = Path::new("/tmp").join(id.to_text().as_str());
+    let error = Home::new(Some(given)).unwrap_err();
+    assert!(matches!(error, HomeError::NotAFile));
+    assert!(error.to_string().contains("ballot voter restore"));
 }
