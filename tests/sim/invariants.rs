@@ -8,7 +8,6 @@ use votenode::chain::block::BlockId;
 use votenode::chain::checkpoint::SignedFinalityMessage;
 use votenode::chain::election::ElectionId;
 use votenode::chain::state::View;
-use votenode::chain::transaction::TxId;
 use votenode::crypto::PublicKey;
 use votenode::node::simulated::net::Net;
 use votenode::protocol::finality::FinalityGossip;
@@ -528,9 +527,4 @@ fn digest(state: &impl View, height: u64) -> String {
     let convictions = state.convictions(0, 1_000).unwrap();
     hasher.update(format!("{convictions:?}").as_bytes());
     hasher.finalize().to_hex()[..16].to_owned()
-}
-
-/// Ids of transactions are shown short where there are many.
-pub fn short(id: &TxId) -> String {
-    id.to_string()[..8].to_owned()
 }

@@ -22,7 +22,7 @@ use crate::invariants::running;
 use crate::world::STAMP_BITS;
 
 /// Voters on the roll.
-pub const VOTERS: u8 = 120;
+pub const VOTERS: u8 = 150;
 /// Those who come without having registered.
 const STRANGERS: u8 = 4;
 /// How long an answer is waited for, in milliseconds.
@@ -41,8 +41,6 @@ pub struct Acknowledged {
 struct Errand {
     transaction: Transaction,
     id: TxId,
-    /// When it begins.
-    from_ms: u64,
     /// When it is given up.
     until_ms: u64,
     next_try_ms: u64,
@@ -69,8 +67,19 @@ pub struct People {
     pub deaf_percent: u64,
 }
 
+/// A key of somebody's own: of the same kind by number.
+fn key(kind: u8, number: u8) -> SigningKey {
+    let mut seed = [kind; 32];
+    seed[0] = number;
+    SigningKey::from_seed(&seed)
+}
+
 pub fn organiser() -> SigningKey {
-    SigningKey::from_seed(&[101; 32])
+    key(b'o', 0)
+}
+
+pub fn finaliser(number: u8) -> SigningKey {
+    SigningKey::from_seed(&[number; 32])
 }
 
 fn voter(number: u8) -> VoterId {
@@ -78,7 +87,7 @@ fn voter(number: u8) -> VoterId {
 }
 
 fn invitation(number: u8) -> SigningKey {
-    SigningKey::from_seed(&[number; 32])
+    key(b'i', number)
 }
 
 fn text<const MIN: usize, const MAX: usize>(text: &str) -> Text<MIN, MAX> {
@@ -155,7 +164,6 @@ impl People {
         self.errands.push(Errand {
             id: transaction.id(),
             transaction,
-            from_ms,
             until_ms,
             next_try_ms: from_ms,
             tries: 0,

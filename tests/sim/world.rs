@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use votenode::chain::genesis::{Finaliser, Genesis, OpenAdmission, Organiser, PROTOCOL_VERSION};
 use votenode::chain::network::Network;
-use votenode::crypto::{Hash, SigningKey};
+use votenode::crypto::Hash;
 use votenode::node::Input;
 use votenode::node::mempool::MempoolLimits;
 use votenode::node::simulated::host::Setup;
@@ -17,7 +17,7 @@ use crate::invariants::{
     self, CONVERGENCE, Verdict, Watch, accepted_is_accounted_for, has_converged, not_converged,
     once, recount_of, results_equal_the_recount,
 };
-use crate::people::{People, Schedule, organiser};
+use crate::people::{self, People, Schedule, organiser};
 use crate::trouble::Trouble;
 
 /// Zero bits of the stamp on an open registration.
@@ -56,7 +56,7 @@ struct World {
 
 fn genesis(finalisers: u8) -> Genesis {
     let finaliser = |seed: u8| Finaliser {
-        key: finaliser_key(seed).public_key(),
+        key: people::finaliser(seed).public_key(),
         power: 1,
         name: Text::new(&format!("F{seed}")).unwrap(),
     };
@@ -82,10 +82,6 @@ fn genesis(finalisers: u8) -> Genesis {
         .unwrap(),
         finalisers: List::new((1..=finalisers).map(finaliser).collect()).unwrap(),
     }
-}
-
-fn finaliser_key(seed: u8) -> SigningKey {
-    SigningKey::from_seed(&[seed; 32])
 }
 
 /// Whether this seed's network has finalisers.

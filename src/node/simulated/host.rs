@@ -72,6 +72,15 @@ pub struct Running {
     pub node: Node,
     /// What answers requests from its store.
     pub server: Server,
+    /// When the node wants to be looked at, as of its last batch.
+    pub(super) wakeup_ms: Option<u64>,
+}
+
+impl Running {
+    /// When the node wants to be looked at.
+    pub(super) fn wakeup_ms(&self) -> u64 {
+        self.wakeup_ms.unwrap_or_else(|| self.node.next_wakeup_ms())
+    }
 }
 
 /// A gossip message as this host's gossip layer remembers it.
@@ -157,7 +166,11 @@ impl Host {
         let reader = store.reader();
         let node = Node::new(config, store, now)?;
         let server = Server::new(Arc::clone(network), reader, node.drop_log(), node.board());
-        self.running = Some(Running { node, server });
+        self.running = Some(Running {
+            node,
+            server,
+            wakeup_ms: None,
+        });
         self.incarnation += 1;
         Ok(())
     }

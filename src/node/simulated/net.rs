@@ -248,7 +248,7 @@ impl Net {
             .hosts
             .iter()
             .filter_map(|host| {
-                let wakeup_ms = host.running.as_ref()?.node.next_wakeup_ms();
+                let wakeup_ms = host.running.as_ref()?.wakeup_ms();
                 Some(wakeup_ms.max(host.busy_until_ms))
             })
             .min();
@@ -316,7 +316,7 @@ impl Net {
         }
         for index in 0..self.hosts.len() {
             if let Some(running) = &self.hosts[index].running
-                && running.node.next_wakeup_ms() <= self.now_ms
+                && running.wakeup_ms() <= self.now_ms
                 && self.hosts[index].busy_until_ms <= self.now_ms
             {
                 batches.entry(index).or_default();
@@ -336,6 +336,7 @@ impl Net {
             return;
         };
         let mut effects = running.node.handle(batch, now);
+        running.wakeup_ms = Some(running.node.next_wakeup_ms());
         let killed = self.crash_per_mille > 0 && self.draw(1_000) < self.crash_per_mille;
         let commit_ms = match self.hosts[host].commit_ms {
             0 => 0,
@@ -492,7 +493,9 @@ impl Net {
 
     /// The node of a host that runs.
     pub fn node_mut(&mut self, host: usize) -> &mut Node {
-        &mut self.hosts[host].running.as_mut().unwrap().node
+        let running = self.hosts[host].running.as_mut().unwrap();
+        running.wakeup_ms = None;
+        &mut running.node
     }
 
     /// Where a host stands: height and block.
