@@ -75,18 +75,26 @@ impl MemoryDisk {
     /// stays with whoever writes to it.
     pub fn after_power_loss(&self) -> Self {
         let contents = self.read_lock();
-        let mut bytes = contents.bytes.clone();
+        let mut after = Contents {
+            bytes: contents.bytes.clone(),
+            quota: contents.quota,
+            unsynced: Vec::new(),
+            journal: contents.journal.clone(),
+        };
         for change in contents.unsynced.iter().rev() {
             match change {
                 Undo::Bytes(start, before) => {
-                    bytes[*start..*start + before.len()].copy_from_slice(before);
+                    after.bytes[*start..*start + before.len()].copy_from_slice(before);
+                    after.note(|| Operation::Write(*start, before.clone()));
                 }
-                Undo::Length(length) => bytes.resize(*length, 0),
+                Undo::Length(length) => {
+                    after.bytes.resize(*length, 0);
+                    after.note(|| Operation::Length(*length));
+                }
             }
         }
-        let disk = Self::from_bytes(bytes);
-        disk.set_quota(contents.quota);
-        disk
+        after.note(|| Operation::Sync);
+        Self(Arc::new(RwLock::new(after)))
     }
 
     /// Sets how many bytes there is room for. What is there already stays.
