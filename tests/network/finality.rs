@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::BufReader;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, sleep};
@@ -358,7 +359,13 @@ fn whatever_is_wrong_with_a_finalisers_files_is_named() {
             "has format 1, and this release knows format 2",
         ),
     ] {
+        let mode = |mode| fs::set_permissions(state_of(key), fs::Permissions::from_mode(mode));
         fs::write(state_of(key), state).unwrap();
+        mode(0o644).unwrap();
+        finaliser_ends(&scene, &network, key)
+            .expect(2)
+            .says("can be accessed by others (mode 0644): run chmod 600");
+        mode(0o600).unwrap();
         finaliser_ends(&scene, &network, key).expect(2).says(words);
         assert_eq!(fs::read(state_of(key)).unwrap(), state);
     }
