@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
+use super::HEALING;
 use super::check::OPTIONS;
 use super::history::{Answer, Event, State, What, now_ms};
 use super::voters::Town;
 use crate::harness::scene::{Place, Scene};
 use crate::harness::seed::Dice;
 use crate::harness::voter::Voter;
+use crate::harness::within;
 
 /// How long `ballot` tries at once, in seconds: what it does not know by then, the voter asks for again.
 const TIMEOUT: &str = "15";
@@ -38,10 +40,7 @@ impl People<'_> {
             }
             let name = format!("voter{number}");
             let voter = Voter::bare(self.scene, self.place.clone(), &name);
-            let register = |told: &Value| What::Registration {
-                voter: text(&told["voter_key"]),
-            };
-            let Some(registered) = self.tries(&voter, &["register"], ended, register) else {
+            let Some(registered) = self.registers(&voter, ended) else {
                 continue;
             };
             let Some(question) = self.town.questions().into_iter().next() else {
@@ -60,6 +59,19 @@ impl People<'_> {
                 self.tries(&voter, &["cast", &election, &number], ended, vote);
             }
         }
+        if self.town.proved.load(Ordering::SeqCst) == 0 {
+            let last = Voter::bare(self.scene, self.place.clone(), "last");
+            within(HEALING, "ballot to prove something", || {
+                self.registers(&last, ended).ok_or_else(String::new)
+            });
+        }
+    }
+
+    fn registers(&self, voter: &Voter<'_>, ended: &AtomicBool) -> Option<Value> {
+        let what = |told: &Value| What::Registration {
+            voter: text(&told["voter_key"]),
+        };
+        self.tries(voter, &["register"], ended, what)
     }
 
     /// Runs `ballot` until it has the proof, a refusal, or enough; returns what it says when it has the proof.

@@ -53,7 +53,7 @@ const QUEUES: u64 = 4;
 /// How long polls are open: so that some close while things go wrong.
 const SPAN: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(60));
 /// How long the healing may take on a machine that has much else to do.
-const HEALING: Duration = Duration::from_secs(600);
+pub const HEALING: Duration = Duration::from_secs(600);
 
 /// Words that no node may have logged, whatever happened to it.
 const NEVER_SAID: [&str; 4] = [
@@ -98,9 +98,10 @@ fn run(faketime: &Path) {
             let mut watcher = watcher(node);
             scope.spawn(move || watcher.watch(over));
         }
-        scope.spawn(move || voters::ask(town, seed, span, calm));
+        let mut voters = vec![scope.spawn(move || voters::ask(town, seed, span, calm))];
         for queue in 1..=QUEUES {
-            scope.spawn(move || voters::queue(town, seed.wrapping_add(queue << 32), calm));
+            let seed = seed.wrapping_add(queue << 32);
+            voters.push(scope.spawn(move || voters::queue(town, seed, calm)));
         }
         let people = People {
             scene: &scene,
@@ -108,7 +109,7 @@ fn run(faketime: &Path) {
             genesis: &genesis,
             town,
         };
-        scope.spawn(move || people.come(seed, calm));
+        voters.push(scope.spawn(move || people.come(seed, calm)));
         let storm = Storm::new(
             &mut machines,
             &lan,
@@ -119,6 +120,9 @@ fn run(faketime: &Path) {
         let counts = storm.rage(Duration::from_secs(seconds));
         say("everything is mended");
         calm.store(true, Ordering::SeqCst);
+        for voter in voters {
+            voter.join().unwrap();
+        }
         until_healed(&machines, town.last_close_ms());
         say("healed");
         counts
@@ -152,10 +156,6 @@ fn run(faketime: &Path) {
         assert!(counts.get(&kind) > Some(&0), "no {kind:?}");
     }
     assert!(town.twice.load(Ordering::SeqCst) > 0, "nobody voted twice");
-    assert!(
-        town.proved.load(Ordering::SeqCst) > 0,
-        "ballot proved nothing"
-    );
     for effect in [Effect::FullDisk, Effect::WrongClock] {
         let looks = noticed.totals().get(&effect).copied();
         assert!(looks > Some(0), "no node noticed: {effect:?}");
