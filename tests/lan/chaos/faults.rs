@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::HEALING;
 use super::history::{Event, History, now_ms};
 use super::watch::{Effect, Noticed};
 use crate::harness::clock::Clock;
@@ -75,6 +76,15 @@ impl Kind {
     /// at one place may not.
     fn is_of_cables(self) -> bool {
         matches!(self, Self::Cut | Self::Split | Self::Narrow)
+    }
+
+    /// What a node says of itself that shows that this has happened to it.
+    fn effect(self) -> Option<Effect> {
+        match self {
+            Self::FullDisk => Some(Effect::FullDisk),
+            Self::WrongClock => Some(Effect::WrongClock),
+            _ => None,
+        }
     }
 }
 
@@ -148,12 +158,14 @@ impl<'a, 's> Storm<'a, 's> {
         }
     }
 
-    /// Lets things go wrong for so long, and until everything has gone wrong once; then mends all of it. Returns how
-    /// often each kind came.
+    /// Lets things go wrong for so long, and until everything has gone wrong once and was noticed where nodes can; then
+    /// mends all of it. Returns how often each kind came.
     pub fn rage(mut self, lasts: Duration) -> BTreeMap<Kind, usize> {
         let end = Instant::now() + lasts;
         let mut next = Instant::now();
-        while Instant::now() < end || self.counts.len() < Kind::ALL.len() {
+        while Instant::now() < end || !self.is_complete() {
+            let (counts, noticed) = (&self.counts, self.noticed.totals());
+            assert!(Instant::now() < end + HEALING, "{counts:?}, {noticed:?}");
             let noticed = self.noticed;
             self.mend(|fault| fault.is_over(Instant::now(), noticed));
             self.look_after();
@@ -174,6 +186,12 @@ impl<'a, 's> Storm<'a, 's> {
         self.counts
     }
 
+    fn is_complete(&self) -> bool {
+        let noticed = self.noticed.totals();
+        let mut effects = Kind::ALL.into_iter().filter_map(Kind::effect);
+        self.counts.len() == Kind::ALL.len() && effects.all(|effect| noticed.contains_key(&effect))
+    }
+
     /// The next kind of the deck that has a place to strike.
     fn strike(&mut self) {
         if self.deck.is_empty() {
@@ -186,12 +204,9 @@ impl<'a, 's> Storm<'a, 's> {
                 continue;
             };
             self.deck.remove(index);
-            let effect = match kind {
-                Kind::FullDisk => Some(Effect::FullDisk),
-                Kind::WrongClock => Some(Effect::WrongClock),
-                _ => None,
-            };
-            let seen = effect.map(|effect| (effect, self.noticed.at(machines[0], effect)));
+            let seen = kind
+                .effect()
+                .map(|effect| (effect, self.noticed.at(machines[0], effect)));
             self.begin(kind, &machines);
             let (shortest, spread) = LASTS_MS;
             let lasts = Duration::from_millis((shortest + self.dice.below(spread)) as u64);

@@ -22,10 +22,10 @@ use votenode::genesis;
 
 use self::ballots::People;
 use self::check::{Account, Fate};
-use self::faults::{Kind, Machine, Storm, say};
+use self::faults::{Machine, Storm, say};
 use self::history::{Answer, Event, now_ms};
 use self::voters::Town;
-use self::watch::{Effect, Noticed, Watcher};
+use self::watch::{Noticed, Watcher};
 use crate::harness::checkpoints::CONVICTION;
 use crate::harness::clock::{self, Clock};
 use crate::harness::disk::Disk;
@@ -152,14 +152,7 @@ fn run(faketime: &Path) {
             assert!(!log.contains(words), "{}: {words}", machine.node.name());
         }
     }
-    for kind in Kind::ALL {
-        assert!(counts.get(&kind) > Some(&0), "no {kind:?}");
-    }
     assert!(town.twice.load(Ordering::SeqCst) > 0, "nobody voted twice");
-    for effect in [Effect::FullDisk, Effect::WrongClock] {
-        let looks = noticed.totals().get(&effect).copied();
-        assert!(looks > Some(0), "no node noticed: {effect:?}");
-    }
     for machine in &mut machines {
         machine.node.terminate().expect(0);
     }
