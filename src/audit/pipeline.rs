@@ -11,8 +11,8 @@ use crate::chain::transaction::Transaction;
 use crate::chain::verify::{Verified, Verifier};
 use crate::export::ChainBlock;
 
-/// Transactions that make a batch: enough to keep every core busy with batches of its own.
-const BATCH_TRANSACTIONS: usize = 4_096;
+/// Transactions that make a batch: enough for a few cores to be busy with batches of the best size.
+const BATCH_TRANSACTIONS: usize = 8_192;
 
 /// Blocks that make a batch where they hold few transactions.
 const BATCH_BLOCKS: usize = 1_024;

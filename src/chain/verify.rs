@@ -16,12 +16,16 @@ use crate::chain::invalid::{Invalid, KeyOf};
 use crate::chain::network::Network;
 use crate::chain::transaction::{Admission, Approval, Credential, Payload, Transaction, TxId};
 use crate::crypto::{
-    BatchVerifier, Context, Hash, PublicKey, RingBatchVerifier, Signature, signing_digest,
+    BatchVerifier, CheckedKey, CheckedRingKey, Context, Hash, PublicKey, RingBatchVerifier,
+    Signature, signing_digest,
 };
 use crate::wire::{self, DecodeError};
 
-/// Transactions that one thread verifies together: enough for a batch to pay, few enough to spread over cores.
-const CHUNK: usize = 256;
+/// Most transactions that one thread verifies together. A signature costs least in batches of some thousands, a tenth
+/// more in batches of some hundreds.
+const MAX_CHUNK: usize = 2_048;
+/// Fewest transactions that are worth a thread of their own.
+const MIN_CHUNK: usize = 256;
 
 /// Something that passed the [`Verifier`], shared and cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,23 +88,34 @@ impl Verifier {
         let mut signature_claims = Vec::new();
         let mut proofs = RingBatchVerifier::new(self.network.id().as_bytes());
         let mut proof_claims = Vec::new();
-        let mut verdicts: Vec<_> = transactions
-            .into_iter()
-            .map(|transaction| self.prepare(transaction))
-            .collect();
+        let mut verdicts = Vec::with_capacity(transactions.len());
+        let mut checked_keys = Vec::with_capacity(transactions.len());
+        for transaction in transactions {
+            let (verdict, keys) = match self.prepare(transaction) {
+                Ok((transaction, keys)) => (Ok(transaction), keys),
+                Err(invalid) => (Err(invalid), CheckedKeys::default()),
+            };
+            verdicts.push(verdict);
+            checked_keys.push(keys);
+        }
 
-        for (index, verdict) in verdicts.iter().enumerate() {
+        for (index, (verdict, keys)) in verdicts.iter().zip(&checked_keys).enumerate() {
             let Ok(transaction) = verdict else { continue };
             for claim in claims(&self.network.id(), &transaction.payload) {
-                signatures.push(claim.key, &claim.digest, claim.signature);
+                match &keys.signer {
+                    Some(key) if key.key() == claim.key => {
+                        signatures.push_checked(key, &claim.digest, claim.signature);
+                    }
+                    _ => signatures.push(claim.key, &claim.digest, claim.signature),
+                }
                 signature_claims.push((index, claim.reason));
             }
             if let Payload::Registration { registration } = &transaction.payload {
-                proofs.push(
-                    &registration.voter,
-                    &registration.ring_key,
-                    &registration.ring_proof,
-                );
+                let (voter, proof) = (&registration.voter, &registration.ring_proof);
+                match &keys.ring {
+                    Some(ring_key) => proofs.push_checked(voter, ring_key, proof),
+                    None => proofs.push(voter, &registration.ring_key, proof),
+                }
                 proof_claims.push((index, Invalid::BadRingProof));
             }
         }
@@ -123,17 +138,24 @@ impl Verifier {
         &self,
         mut transactions: Vec<Transaction>,
     ) -> Vec<Result<Verified<Transaction>, Invalid>> {
-        if transactions.len() <= CHUNK {
+        let share = transactions.len().div_ceil(rayon::current_num_threads());
+        let most = share.clamp(MIN_CHUNK, MAX_CHUNK);
+        if transactions.len() <= most {
             return self.verify(transactions);
         }
-        let mut chunks = Vec::with_capacity(transactions.len().div_ceil(CHUNK));
-        while transactions.len() > CHUNK {
-            let rest = transactions.split_off(CHUNK);
+        // All of one size, so that no thread waits for another's remainder.
+        let size = transactions
+            .len()
+            .div_ceil(transactions.len().div_ceil(most));
+        let mut chunks = Vec::with_capacity(transactions.len().div_ceil(size));
+        while transactions.len() > size {
+            let rest = transactions.split_off(size);
             chunks.push(std::mem::replace(&mut transactions, rest));
         }
         chunks.push(transactions);
         chunks
             .into_par_iter()
+            .with_max_len(1)
             .flat_map_iter(|chunk| self.verify(chunk))
             .collect()
     }
@@ -146,41 +168,60 @@ impl Verifier {
             .expect("as many verdicts as transactions")
     }
 
-    /// All but the signatures and proofs.
-    fn prepare(&self, transaction: Transaction) -> Result<Verified<Transaction>, Invalid> {
+    /// All but the signatures and proofs. Gives the keys that were decoded too.
+    fn prepare(
+        &self,
+        transaction: Transaction,
+    ) -> Result<(Verified<Transaction>, CheckedKeys), Invalid> {
         check_form(&self.network, &transaction)?;
+        let keys = check_keys(&transaction.payload)?;
         let encoded = wire::encode(&transaction);
-        check_keys(&transaction.payload)?;
-        Ok(Verified {
+        let transaction = Verified {
             id: Transaction::id_of(&encoded),
             encoded_len: encoded.len(),
             value: Arc::new(transaction),
-        })
+        };
+        Ok((transaction, keys))
     }
 }
 
+/// What was decoded of a transaction's keys when they were checked; its signatures and proofs need the same.
+#[derive(Default)]
+struct CheckedKeys {
+    /// The key whose signature is the transaction's first.
+    signer: Option<CheckedKey>,
+    /// The ring key of a registration.
+    ring: Option<CheckedRingKey>,
+}
+
 /// Checks the keys that would enter the state: nobody may be able to sign for them without the secret.
-fn check_keys(payload: &Payload) -> Result<(), Invalid> {
+fn check_keys(payload: &Payload) -> Result<CheckedKeys, Invalid> {
     let strict = |whose, key: &PublicKey| {
-        key.check_strict()
+        key.checked()
             .map_err(|error| Invalid::BadKey { whose, error })
     };
+    let mut keys = CheckedKeys::default();
     match payload {
         Payload::Registration { registration } => {
-            strict(KeyOf::Voter, &registration.voter)?;
-            registration.ring_key.check().map_err(Invalid::BadRingKey)
+            keys.signer = Some(strict(KeyOf::Voter, &registration.voter)?);
+            let ring_key = registration.ring_key.checked();
+            keys.ring = Some(ring_key.map_err(Invalid::BadRingKey)?);
         }
-        Payload::InvitationBatch { batch } => batch
-            .keys
-            .iter()
-            .try_for_each(|key| strict(KeyOf::Invitation, key)),
-        Payload::Election { election } => strict(KeyOf::Organiser, &election.organiser),
+        Payload::InvitationBatch { batch } => {
+            for key in batch.keys.iter() {
+                strict(KeyOf::Invitation, key)?;
+            }
+        }
+        Payload::Election { election } => {
+            keys.signer = Some(strict(KeyOf::Organiser, &election.organiser)?);
+        }
         Payload::FinaliserChange { change } => {
-            check_change(change).map_err(Invalid::MalformedChange)
+            check_change(change).map_err(Invalid::MalformedChange)?;
         }
         // Revoked keys, the keys of votes, of approvals and of the accused count only if they are in the state already.
-        _ => Ok(()),
+        _ => {}
     }
+    Ok(keys)
 }
 
 /// The claim that a key signed something, and the reason to give if it did not.

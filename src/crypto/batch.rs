@@ -9,75 +9,86 @@
 //! brings. With a seed from the operating system nobody can aim at them; with a fixed one (a simulation) they are
 //! still those of the Fiat–Shamir heuristic. Verdicts do not depend on the seed except with probability 2^-128.
 
-use std::convert::Infallible;
+use std::iter::once;
 use std::ops::Range;
 
-use curve25519_dalek::constants::RISTRETTO_BASEPOINT_POINT;
+use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, RISTRETTO_BASEPOINT_POINT};
+use curve25519_dalek::edwards::EdwardsPoint;
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
 use curve25519_dalek::traits::{IsIdentity as _, VartimeMultiscalarMul as _};
-use ed25519_zebra::batch;
-use rand_core::{TryCryptoRng, TryRng};
 
 use super::ring::Claim;
-use super::{Context, Hash, Hasher, PublicKey, RingKey, RingProof, Signature};
+use super::sign::SignatureClaim;
+use super::{
+    CheckedKey, CheckedRingKey, Context, Hash, Hasher, PublicKey, RingKey, RingProof, Signature,
+};
 
 /// Items that are checked together when the whole batch has failed: large enough that a group of good items costs
 /// half of singles, small enough that one bad item sends few others to be checked alone.
 const GROUP: usize = 32;
 
 /// Verifies many Ed25519 signatures over digests, by the rules of ZIP 215.
+///
+/// The equation is the one of `ed25519-zebra`, which verifies single signatures here. It is written out so that a key
+/// that was decoded for its check ([`PublicKey::checked`]) is not decoded again, which is a seventh of a signature.
 pub struct BatchVerifier {
-    items: Vec<batch::Item>,
-    transcript: Hasher,
+    claims: Vec<Option<SignatureClaim>>,
+    transcript: Vec<u8>,
 }
 
 impl BatchVerifier {
     /// An empty batch.
     pub fn new() -> Self {
         Self {
-            items: Vec::new(),
-            transcript: Hasher::new(Context::BatchCoefficients),
+            claims: Vec::new(),
+            transcript: Vec::new(),
         }
     }
 
     /// Adds the claim that `signature` is one of `key` over `digest` (see [`super::signing_digest`]).
     pub fn push(&mut self, key: &PublicKey, digest: &Hash, signature: &Signature) {
-        self.transcript
-            .update(key.as_bytes())
-            .update(digest.as_bytes())
-            .update(signature.as_bytes());
-        self.items.push(batch::Item::from((
-            key.to_bytes().into(),
-            signature.to_bytes().into(),
-            digest.as_bytes(),
-        )));
+        self.absorb(key, digest, signature);
+        self.claims
+            .push(SignatureClaim::decode(key, digest, signature));
+    }
+
+    /// As [`Self::push`], for a key that was decoded already.
+    pub fn push_checked(&mut self, key: &CheckedKey, digest: &Hash, signature: &Signature) {
+        self.absorb(key.key(), digest, signature);
+        self.claims
+            .push(SignatureClaim::of_checked(key, digest, signature));
+    }
+
+    fn absorb(&mut self, key: &PublicKey, digest: &Hash, signature: &Signature) {
+        self.transcript.extend(key.as_bytes());
+        self.transcript.extend(digest.as_bytes());
+        self.transcript.extend(signature.as_bytes());
     }
 
     /// Number of claims.
     pub fn len(&self) -> usize {
-        self.items.len()
+        self.claims.len()
     }
 
     /// Whether there are no claims.
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.claims.is_empty()
     }
 
     /// The verdict on each claim, in the order in which they were pushed.
     pub fn verify(self, seed: &[u8; 32]) -> Vec<bool> {
-        let mut coefficients = Coefficients::new(self.transcript, seed);
-        let items = self.items;
-        verdicts(items.len(), |range| {
-            if let [item] = &items[range.clone()] {
-                return item.clone().verify_single().is_ok();
-            }
-            let mut verifier = batch::Verifier::new();
-            for item in &items[range] {
-                verifier.queue(item.clone());
-            }
-            verifier.verify(&mut coefficients).is_ok()
-        })
+        decided(
+            self.claims,
+            self.transcript,
+            seed,
+            |claims, coefficients| {
+                if let [claim] = claims {
+                    return claim.holds();
+                }
+                signatures_hold(claims, coefficients)
+            },
+        )
     }
 }
 
@@ -91,27 +102,37 @@ impl Default for BatchVerifier {
 pub struct RingBatchVerifier {
     network_id: [u8; 32],
     claims: Vec<Option<Claim>>,
-    transcript: Hasher,
+    transcript: Vec<u8>,
 }
 
 impl RingBatchVerifier {
     /// An empty batch of proofs made for the network `network_id`.
     pub fn new(network_id: &[u8; 32]) -> Self {
-        let mut transcript = Hasher::new(Context::BatchCoefficients);
-        transcript.update(network_id);
         Self {
             network_id: *network_id,
             claims: Vec::new(),
-            transcript,
+            transcript: network_id.to_vec(),
         }
     }
 
     /// Adds the claim that `proof` shows that the owner of `voter_key` knows the secret of `ring_key`.
     pub fn push(&mut self, voter_key: &PublicKey, ring_key: &RingKey, proof: &RingProof) {
-        self.transcript
-            .update(voter_key.as_bytes())
-            .update(ring_key.as_bytes())
-            .update(proof.as_bytes());
+        match ring_key.checked() {
+            Ok(checked) => self.push_checked(voter_key, &checked, proof),
+            Err(_) => self.claims.push(None),
+        }
+    }
+
+    /// As [`Self::push`], for a ring key that was decoded already.
+    pub fn push_checked(
+        &mut self,
+        voter_key: &PublicKey,
+        ring_key: &CheckedRingKey,
+        proof: &RingProof,
+    ) {
+        self.transcript.extend(voter_key.as_bytes());
+        self.transcript.extend(ring_key.key().as_bytes());
+        self.transcript.extend(proof.as_bytes());
         self.claims
             .push(proof.claim(&self.network_id, voter_key, ring_key));
     }
@@ -128,36 +149,59 @@ impl RingBatchVerifier {
 
     /// The verdict on each claim, in the order in which they were pushed.
     pub fn verify(self, seed: &[u8; 32]) -> Vec<bool> {
-        let mut coefficients = Coefficients::new(self.transcript, seed);
-        // What cannot be decoded is refused without dragging the rest out of the batch.
-        let decoded: Vec<&Claim> = self.claims.iter().flatten().collect();
-        let mut answers = verdicts(decoded.len(), |range| match &decoded[range] {
-            [claim] => claim.holds(),
-            claims => all_hold(claims, &mut coefficients),
-        })
-        .into_iter();
-        self.claims
-            .iter()
-            .map(|claim| claim.is_some() && answers.next() == Some(true))
-            .collect()
+        decided(
+            self.claims,
+            self.transcript,
+            seed,
+            |claims, coefficients| {
+                if let [claim] = claims {
+                    return claim.holds();
+                }
+                proofs_hold(claims, coefficients)
+            },
+        )
     }
 }
 
+/// The verdict on each claim, where `all_hold` tells whether all of some hold; `None` is one that could not be decoded.
+fn decided<C>(
+    claims: Vec<Option<C>>,
+    transcript: Vec<u8>,
+    seed: &[u8; 32],
+    all_hold: impl Fn(&[&C], &mut Coefficients) -> bool,
+) -> Vec<bool> {
+    let mut coefficients = Coefficients::new(&transcript, seed);
+    // What cannot be decoded is refused without dragging the rest out of the batch.
+    let decoded: Vec<&C> = claims.iter().flatten().collect();
+    let mut answers = verdicts(decoded.len(), |range| {
+        all_hold(&decoded[range], &mut coefficients)
+    })
+    .into_iter();
+    claims
+        .iter()
+        .map(|claim| claim.is_some() && answers.next() == Some(true))
+        .collect()
+}
+
+/// Whether 8·Σ zᵢ·(Rᵢ + kᵢ·Aᵢ − sᵢ·B) is the identity for random zᵢ of 128 bits.
+fn signatures_hold(claims: &[&SignatureClaim], coefficients: &mut Coefficients) -> bool {
+    let equation = claims.iter().map(|claim| (claim.challenge, claim.response));
+    let scalars = coefficients.combine(equation);
+    let points = once(&ED25519_BASEPOINT_POINT)
+        .chain(claims.iter().map(|claim| &claim.commitment))
+        .chain(claims.iter().map(|claim| &claim.key));
+    EdwardsPoint::vartime_multiscalar_mul(scalars, points)
+        .mul_by_cofactor()
+        .is_identity()
+}
+
 /// Whether Σ zᵢ·(Rᵢ + cᵢ·Kᵢ − sᵢ·G) is the identity for random zᵢ of 128 bits.
-fn all_hold(claims: &[&Claim], coefficients: &mut Coefficients) -> bool {
-    let mut scalars = Vec::with_capacity(2 * claims.len() + 1);
-    let mut points = Vec::with_capacity(2 * claims.len() + 1);
-    let mut base = Scalar::ZERO;
-    for claim in claims {
-        let z = coefficients.next_scalar();
-        base -= z * claim.response;
-        scalars.push(z);
-        points.push(claim.commitment);
-        scalars.push(z * claim.challenge);
-        points.push(claim.key);
-    }
-    scalars.push(base);
-    points.push(RISTRETTO_BASEPOINT_POINT);
+fn proofs_hold(claims: &[&Claim], coefficients: &mut Coefficients) -> bool {
+    let equation = claims.iter().map(|claim| (claim.challenge, claim.response));
+    let scalars = coefficients.combine(equation);
+    let points = once(&RISTRETTO_BASEPOINT_POINT)
+        .chain(claims.iter().map(|claim| &claim.commitment))
+        .chain(claims.iter().map(|claim| &claim.key));
     RistrettoPoint::vartime_multiscalar_mul(scalars, points).is_identity()
 }
 
@@ -187,8 +231,24 @@ fn verdicts(count: usize, mut all_valid: impl FnMut(Range<usize>) -> bool) -> Ve
 struct Coefficients(blake3::OutputReader);
 
 impl Coefficients {
-    fn new(mut transcript: Hasher, seed: &[u8; 32]) -> Self {
-        Self(transcript.update(seed).finish_xof())
+    /// `transcript` holds all claims. It is hashed in one piece, for which BLAKE3 uses the processor's vectors.
+    fn new(transcript: &[u8], seed: &[u8; 32]) -> Self {
+        let mut hasher = Hasher::new(Context::BatchCoefficients);
+        Self(hasher.update(transcript).update(seed).finish_xof())
+    }
+
+    /// The scalars of the combined equation of claims with these challenges and responses: −Σ zᵢ·sᵢ of the basepoint,
+    /// then zᵢ of every commitment, then zᵢ·cᵢ of every key.
+    fn combine(&mut self, claims: impl ExactSizeIterator<Item = (Scalar, Scalar)>) -> Vec<Scalar> {
+        let count = claims.len();
+        let mut scalars = vec![Scalar::ZERO; 1 + 2 * count];
+        for (index, (challenge, response)) in claims.enumerate() {
+            let z = self.next_scalar();
+            scalars[0] -= z * response;
+            scalars[1 + index] = z;
+            scalars[1 + count + index] = z * challenge;
+        }
+        scalars
     }
 
     fn next_scalar(&mut self) -> Scalar {
@@ -197,29 +257,6 @@ impl Coefficients {
         Scalar::from(u128::from_le_bytes(bytes))
     }
 }
-
-impl TryRng for Coefficients {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.0.fill(&mut bytes);
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.0.fill(&mut bytes);
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        self.0.fill(bytes);
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Coefficients {}
 
 #[cfg(test)]
 mod tests {

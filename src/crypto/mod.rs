@@ -23,6 +23,6 @@ pub use code::{CodeError, Invitation, Kind, Role, RoleKey, RolePublicKey};
 pub use context::Context;
 pub use hash::{Hash, Hasher, PrefixHasher, hash, xof};
 pub use random::{RandomError, random_bytes};
-pub use ring::{RingKey, RingKeyError, RingProof, RingSecret};
-pub use sign::{KeyError, PublicKey, Signature, SigningKey, signing_digest};
+pub use ring::{CheckedRingKey, RingKey, RingKeyError, RingProof, RingSecret};
+pub use sign::{CheckedKey, KeyError, PublicKey, Signature, SigningKey, signing_digest};
 pub use voter_id::VoterId;

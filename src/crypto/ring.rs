@@ -42,17 +42,32 @@ pub enum RingKeyError {
 impl RingKey {
     /// Checks that the key is a canonical encoding and not the identity.
     pub fn check(&self) -> Result<(), RingKeyError> {
-        self.point().map(drop)
+        self.checked().map(drop)
     }
 
-    pub(super) fn point(&self) -> Result<RistrettoPoint, RingKeyError> {
+    /// [`Self::check`], giving what was decoded for it: the proof of possession needs the same.
+    pub fn checked(&self) -> Result<CheckedRingKey, RingKeyError> {
         let point = CompressedRistretto(self.to_bytes())
             .decompress()
             .ok_or(RingKeyError::NotCanonical)?;
         if point.is_identity() {
             return Err(RingKeyError::Identity);
         }
-        Ok(point)
+        Ok(CheckedRingKey { key: *self, point })
+    }
+}
+
+/// A ring key that passed [`RingKey::checked`], decoded.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckedRingKey {
+    key: RingKey,
+    point: RistrettoPoint,
+}
+
+impl CheckedRingKey {
+    /// The key.
+    pub fn key(&self) -> &RingKey {
+        &self.key
     }
 }
 
@@ -81,23 +96,26 @@ impl Claim {
 impl RingProof {
     /// Whether this proves, in the network `network_id`, that the owner of `voter_key` knows the secret of `ring_key`.
     pub fn verify(&self, network_id: &[u8; 32], voter_key: &PublicKey, ring_key: &RingKey) -> bool {
-        self.claim(network_id, voter_key, ring_key)
+        ring_key
+            .checked()
+            .ok()
+            .and_then(|ring_key| self.claim(network_id, voter_key, &ring_key))
             .is_some_and(|claim| claim.holds())
     }
 
-    /// Decodes; `None` if an encoding is not canonical or the key is the identity.
+    /// Decodes; `None` if an encoding is not canonical.
     pub(super) fn claim(
         &self,
         network_id: &[u8; 32],
         voter_key: &PublicKey,
-        ring_key: &RingKey,
+        ring_key: &CheckedRingKey,
     ) -> Option<Claim> {
         let (commitment, response) = self.as_bytes().split_at(32);
         let commitment = CompressedRistretto(commitment.try_into().ok()?);
         Some(Claim {
-            key: ring_key.point().ok()?,
+            key: ring_key.point,
             response: Scalar::from_canonical_bytes(response.try_into().ok()?).into_option()?,
-            challenge: challenge(network_id, voter_key, ring_key, &commitment),
+            challenge: challenge(network_id, voter_key, &ring_key.key, &commitment),
             commitment: commitment.decompress()?,
         })
     }

@@ -6,8 +6,11 @@
 //! can forge, therefore a key must pass [`PublicKey::check_strict`] before it is let into any state.
 
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
+use curve25519_dalek::scalar::Scalar;
+use curve25519_dalek::traits::IsIdentity as _;
 use ed25519_dalek::Signer as _;
 use ed25519_zebra::VerificationKey;
+use sha2::{Digest as _, Sha512};
 use zeroize::Zeroizing;
 
 use super::{Context, Hash, Hasher, RandomError, random_bytes};
@@ -66,7 +69,13 @@ impl PublicKey {
     /// Checks that the key is encoded canonically and is not of small order: what every key must be before it may
     /// stand for anybody.
     pub fn check_strict(&self) -> Result<(), KeyError> {
-        self.strict_point().map(drop)
+        self.checked().map(drop)
+    }
+
+    /// [`Self::check_strict`], giving what was decoded for it: a signature by the key needs the same.
+    pub fn checked(&self) -> Result<CheckedKey, KeyError> {
+        let point = self.strict_point()?;
+        Ok(CheckedKey { key: *self, point })
     }
 
     /// [`Self::check_strict`], and that the key is in the group of prime order: what trustees' and finalisers' keys
@@ -79,16 +88,110 @@ impl PublicKey {
         }
     }
 
+    /// Whether the encoding of a point is the canonical one: y is below 2^255 − 19, and the sign of x is not set where x
+    /// is zero, which it is only at y = 1 and y = −1. Encoding the point anew would tell the same for the price of a
+    /// field inversion.
+    fn is_canonical(&self) -> bool {
+        const ONE: [u8; 32] = {
+            let mut bytes = [0; 32];
+            bytes[0] = 1;
+            bytes
+        };
+        const MINUS_ONE: [u8; 32] = {
+            let mut bytes = [0xff; 32];
+            bytes[0] = 0xec;
+            bytes[31] = 0x7f;
+            bytes
+        };
+        let mut y = self.to_bytes();
+        let negative = y[31] & 0x80 != 0;
+        y[31] &= 0x7f;
+        let reduced = y[0] < 0xed || y[31] < 0x7f || y[1..31].iter().any(|byte| *byte != 0xff);
+        reduced && !(negative && (y == ONE || y == MINUS_ONE))
+    }
+
     fn strict_point(&self) -> Result<EdwardsPoint, KeyError> {
         let encoded = CompressedEdwardsY(self.to_bytes());
         let point = encoded.decompress().ok_or(KeyError::NotAPoint)?;
-        if point.compress() != encoded {
+        if !self.is_canonical() {
             return Err(KeyError::NotCanonical);
         }
         if point.is_small_order() {
             return Err(KeyError::SmallOrder);
         }
         Ok(point)
+    }
+}
+
+/// A key that passed [`PublicKey::check_strict`], decoded.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckedKey {
+    key: PublicKey,
+    point: EdwardsPoint,
+}
+
+impl CheckedKey {
+    /// The key.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+}
+
+/// A signature and its statement, decoded and ready for the equation 8·(s·B) = 8·R + 8·(k·A) of ZIP 215.
+pub(super) struct SignatureClaim {
+    /// R.
+    pub commitment: EdwardsPoint,
+    /// k.
+    pub challenge: Scalar,
+    /// A.
+    pub key: EdwardsPoint,
+    /// s.
+    pub response: Scalar,
+}
+
+impl SignatureClaim {
+    /// Decodes; `None` if key or R is no point of the curve, in whichever encoding, or s is not canonical.
+    pub(super) fn decode(key: &PublicKey, digest: &Hash, signature: &Signature) -> Option<Self> {
+        let point = CompressedEdwardsY(key.to_bytes()).decompress()?;
+        Self::with(key, point, digest, signature)
+    }
+
+    /// As [`Self::decode`], for a key that was decoded already.
+    pub(super) fn of_checked(
+        key: &CheckedKey,
+        digest: &Hash,
+        signature: &Signature,
+    ) -> Option<Self> {
+        Self::with(&key.key, key.point, digest, signature)
+    }
+
+    fn with(
+        key: &PublicKey,
+        point: EdwardsPoint,
+        digest: &Hash,
+        signature: &Signature,
+    ) -> Option<Self> {
+        let (commitment, response) = signature.as_bytes().split_at(32);
+        let challenge = Sha512::new()
+            .chain_update(commitment)
+            .chain_update(key.as_bytes())
+            .chain_update(digest.as_bytes())
+            .finalize();
+        Some(Self {
+            commitment: CompressedEdwardsY(commitment.try_into().ok()?).decompress()?,
+            challenge: Scalar::from_bytes_mod_order_wide(&challenge.into()),
+            key: point,
+            response: Scalar::from_canonical_bytes(response.try_into().ok()?).into_option()?,
+        })
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        let expected = EdwardsPoint::vartime_double_scalar_mul_basepoint(
+            &self.challenge,
+            &-self.key,
+            &self.response,
+        );
+        (self.commitment - expected).mul_by_cofactor().is_identity()
     }
 }
 

@@ -320,7 +320,7 @@ fn stamps_are_paid_and_twins_are_the_same_registration() {
 fn many_chunks_give_the_verdicts_of_singles_in_order() {
     let pool: Vec<_> = good().into_iter().chain(bad()).collect();
     let singles: Vec<_> = pool.iter().cloned().map(verdict).collect();
-    let count = 2 * CHUNK + 17;
+    let count = 2 * MIN_CHUNK + 17;
     let many: Vec<_> = pool.iter().cycle().take(count).cloned().collect();
     let verifier = Verifier::new(network(), [7; 32]);
     let expected: Vec<_> = singles.iter().cycle().take(count).cloned().collect();

@@ -5,9 +5,7 @@ use super::*;
 use crate::crypto::BatchVerifier;
 use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT as B, EIGHT_TORSION};
 use curve25519_dalek::scalar::Scalar;
-use curve25519_dalek::traits::IsIdentity as _;
 use proptest::prelude::*;
-use sha2::{Digest as _, Sha512};
 
 mod equations;
 mod properties;
