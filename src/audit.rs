@@ -219,7 +219,7 @@ impl<'a> Chain<'a> {
                 Failure::Invalid(reason) => AuditError::Block { height, reason },
                 Failure::State(error) => AuditError::State(error),
             })?;
-        self.state.insert(delta.clone());
+        self.state.insert(&delta);
         self.ledger.block(
             self.network,
             id,

@@ -4,6 +4,7 @@
 
 mod keys;
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -97,13 +98,14 @@ impl MemoryState {
 
     /// Adds what a block inserts. The delta has to be one that the rules gave for exactly this state; keys that are
     /// there already, or uses of what is not, are passed over.
-    pub fn insert(&mut self, delta: Delta) {
-        for (entry, voter) in delta.voters {
+    pub fn insert(&mut self, delta: impl Borrow<Delta>) {
+        let delta = delta.borrow();
+        for (entry, voter) in &delta.voters {
             self.insert_voter(&entry.voter, voter);
         }
-        for (key, invitation) in delta.invitations {
-            let group = self.groups.number(invitation.group);
-            let batch = self.batches.number((group, invitation.batch));
+        for (key, invitation) in &delta.invitations {
+            let group = self.groups.number(&invitation.group);
+            let batch = self.batches.number(&(group, invitation.batch));
             let number = self.invitation_keys.insert(key.as_bytes());
             if number as usize == self.invitations.len() {
                 self.invitations.push(InvitationSlot {
@@ -112,16 +114,16 @@ impl MemoryState {
                 });
             }
         }
-        for (key, used) in delta.invitation_uses {
+        for (key, used) in &delta.invitation_uses {
             if let Some(number) = self.invitation_keys.get(key.as_bytes()) {
-                self.invitations[number as usize].used = Some(used);
+                self.invitations[number as usize].used = Some(*used);
             }
         }
-        for record in delta.elections {
+        for record in &delta.elections {
             let number = self.elections.len();
             if *self.election_numbers.entry(record.id).or_insert(number) == number {
                 self.elections.push(ElectionSlot {
-                    record,
+                    record: Arc::clone(record),
                     votes: Vec::new(),
                     by_voter: HashMap::new(),
                     tags: KeyIndex::new(),
@@ -129,28 +131,28 @@ impl MemoryState {
                 });
             }
         }
-        for (election, voter, vote) in delta.votes {
-            self.insert_vote(&election, &voter, vote);
+        for (election, voter, vote) in &delta.votes {
+            self.insert_vote(election, voter, vote);
         }
-        self.set_changes.extend(delta.set_changes);
-        for conviction in delta.convictions {
+        self.set_changes.extend(delta.set_changes.iter().cloned());
+        for conviction in &delta.convictions {
             let position = conviction.position;
             let finaliser = conviction.offence.finaliser;
             if *self.convicted.entry(finaliser).or_insert(position) == position {
-                self.convictions.push(conviction);
+                self.convictions.push(*conviction);
             }
         }
-        if let Some(roll) = delta.roll {
-            self.roll = roll;
+        if let Some(roll) = &delta.roll {
+            self.roll.clone_from(roll);
         }
     }
 
-    fn insert_voter(&mut self, key: &PublicKey, voter: Voter) {
+    fn insert_voter(&mut self, key: &PublicKey, voter: &Voter) {
         let number = self.voter_keys.insert(key.as_bytes());
         if (number as usize) < self.voters.len() {
             return;
         }
-        let group = self.groups.number(voter.group);
+        let group = self.groups.number(&voter.group);
         self.group_sizes.resize(self.groups.len(), Vec::new());
         self.voters.push(VoterSlot {
             registered_at_ms: voter.registered_at_ms,
@@ -167,11 +169,11 @@ impl MemoryState {
         }
     }
 
-    fn insert_vote(&mut self, election: &ElectionId, voter: &VoterTag, vote: VoteRecord) {
+    fn insert_vote(&mut self, election: &ElectionId, voter: &VoterTag, vote: &VoteRecord) {
         let Some(number) = self.election_numbers.get(election) else {
             return;
         };
-        let choices = self.choices.number(vote.choices);
+        let choices = self.choices.number(&vote.choices);
         let slot = |voter| VoteSlot {
             position: vote.position,
             voter,
@@ -375,13 +377,13 @@ impl<T: Ord + Clone> Interned<T> {
         self.numbers.get(value).copied()
     }
 
-    fn number(&mut self, value: T) -> u32 {
-        if let Some(number) = self.find(&value) {
+    fn number(&mut self, value: &T) -> u32 {
+        if let Some(number) = self.find(value) {
             return number;
         }
         let number = u32::try_from(self.values.len()).expect("memory ends before 2^32 values");
         self.values.push(value.clone());
-        self.numbers.insert(value, number);
+        self.numbers.insert(value.clone(), number);
         number
     }
 }

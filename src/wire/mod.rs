@@ -23,6 +23,9 @@ pub use types::{Blob, LimitError, List, Text, TextError};
 /// The largest integer on the wire, 2^53 − 1: what every language's JSON and float type holds exactly.
 pub const MAX_UINT: u64 = (1 << 53) - 1;
 
+/// Room that an encoding begins with: that of a registration, so that most encodings are made in one piece.
+const USUAL_BYTES: usize = 512;
+
 /// A value that travels or is stored by itself, with the bound on its encoding.
 pub trait Message: Serialize + DeserializeOwned {
     /// Longest admissible encoding, in bytes. Checked before anything is decoded.
@@ -58,7 +61,10 @@ pub enum DecodeError {
 /// # Panics
 /// Only if a type of this crate cannot be serialised at all, which is a bug that the tests of `proto/` would show.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    let bytes = serde_cbor::to_vec(value).expect("wire types always serialise");
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    value
+        .serialize(&mut serde_cbor::Serializer::new(&mut bytes))
+        .expect("wire types always serialise");
     debug_assert_eq!(scan::check(&bytes), Ok(()), "a value left the profile");
     bytes
 }
