@@ -43,6 +43,10 @@ gossip-load:
 fuzz target="all" seconds="600":
     .ci/fuzz {{ target }} {{ seconds }}
 
+# the figures of docs/performance.md, or those whose names contain a word; about an hour for all (Linux)
+bench *arguments:
+    cargo bench --bench whole -- {{ arguments }}
+
 # write the vectors of proto/ anew from the code; look at the difference before you commit it
 vectors:
     VOTENODE_WRITE_VECTORS=1 cargo test --test conformance

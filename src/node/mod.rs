@@ -27,7 +27,7 @@ mod ingest;
 mod intake;
 mod io;
 pub mod mempool;
-mod miner;
+pub mod miner;
 mod mining;
 mod outbox;
 mod peers;
