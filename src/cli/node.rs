@@ -46,12 +46,8 @@ fn start_log(settings: &Settings) {
     // A bare level is about this program: what its libraries have to say at that level is for their developers.
     let filter = match settings.log.parse::<tracing::level_filters::LevelFilter>() {
         Ok(level) => {
-            let others = level.min(tracing::level_filters::LevelFilter::WARN);
-            let errors = level.min(tracing::level_filters::LevelFilter::ERROR);
-            // A node alone and a peer that went are normal, and these two warn of them.
-            format!(
-                "{others},libp2p_kad={errors},yamux={errors},votenode={level},votenode_p2p={level}"
-            )
+            let others = level.min(tracing::level_filters::LevelFilter::ERROR);
+            format!("{others},votenode={level},votenode_p2p={level}")
         }
         Err(_) => settings.log.clone(),
     };

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use tracing::{debug, warn};
 use votenode_p2p::{MessageId, PeerId, Verdict};
 
+use super::fetch::WINDOW_BYTES;
 use super::{Effect, Job, Node};
 use crate::chain::block::{BlockId, CompactBlock, Header};
 use crate::chain::invalid::{BlockInvalid, Invalid};
@@ -20,6 +21,11 @@ use crate::wire;
 
 /// Bodies in memory, under way or ready. With blocks of at most 4 MiB this is what bounds memory while catching up.
 pub(super) const MAX_BODIES_HELD: usize = 384;
+/// Of these, bodies that are put together from gossip above the block after the tip: what lies between may never come, and
+/// the rest of the room is for what is fetched in order.
+const MAX_BODIES_AHEAD: usize = 128;
+/// Bodies that are held whatever their length; above that they may have [`super::fetch::WINDOW_BYTES`] together.
+const FREE_BODIES: usize = 16;
 /// Blocks from the future held until they are due.
 pub(super) const MAX_FUTURE: usize = 64;
 /// A block further in the future than this is not held, in milliseconds.
@@ -116,15 +122,22 @@ impl Node {
             return self.reject_gossip(id, from, "a block with other transactions than it says");
         }
         if self.bodies.contains_key(&block_id) || self.has_body(&block_id) {
-            return self.report(id, from, Verdict::Ignore);
+            return self.ignore_useless(id, from);
         }
         let early_ms = block.header.timestamp_ms.saturating_sub(self.now.wall_ms);
         if early_ms > 0 {
-            if early_ms > MAX_FUTURE_MS || self.future.len() >= MAX_FUTURE {
-                return self.report(id, from, Verdict::Ignore);
+            if early_ms > MAX_FUTURE_MS {
+                return self.ignore_useless(id, from);
             }
             let due = (block.header.timestamp_ms, block_id);
             self.future.insert(due, Future { block, id, from });
+            // Those that are due last make room: whoever fills the places with blocks of the next minute does not keep
+            // the next block out.
+            if self.future.len() > MAX_FUTURE
+                && let Some((_, last)) = self.future.pop_last()
+            {
+                self.ignore_useless(last.id, last.from);
+            }
             return;
         }
         // Whoever passes a block on has it.
@@ -132,7 +145,7 @@ impl Node {
         match self.learn_header(&block.header, block_id) {
             Ok(()) => self.peers.note_height(&from, block.header.height),
             Err(HeaderRefusal::Orphan) => {
-                self.report(id, from, Verdict::Ignore);
+                self.ignore_useless(id, from);
                 return self.ask_headers(from);
             }
             Err(refusal) if refusal.is_lie() => {
@@ -140,8 +153,13 @@ impl Node {
             }
             Err(refusal) => {
                 debug!(%refusal, "a gossiped block is not taken");
-                return self.report(id, from, Verdict::Ignore);
+                return self.ignore_useless(id, from);
             }
+        }
+        if block.header.height < self.tree.tip_height() {
+            // On a branch with less work than the best chain. Should it overtake, its bodies are fetched then; before
+            // that they would only fill the disk of whoever listens.
+            return self.ignore_useless(id, from);
         }
         if self.block_tickets.len() >= MAX_BLOCK_TICKETS {
             // Taken all the same, but not passed on.
@@ -195,7 +213,7 @@ impl Node {
 
     /// Puts a compact block's body together from the mempool, asking the sender for the rest.
     fn assemble(&mut self, block: BlockId, ids: Vec<TxId>, from: PeerId) {
-        if self.bodies.len() >= MAX_BODIES_HELD {
+        if !self.has_room_for_body(&block) {
             return;
         }
         let have: BTreeMap<TxId, Verified<Transaction>> = ids
@@ -221,6 +239,28 @@ impl Node {
             };
             self.bodies.insert(block, body);
         }
+    }
+
+    /// Whether another gossiped block may be put together. The next one always may, as far as there is any room.
+    fn has_room_for_body(&self, block: &BlockId) -> bool {
+        let header = self.tree.get(block);
+        let is_next = header.is_some_and(|header| header.parent == self.tree.tip());
+        let held = self.bodies.len();
+        if is_next {
+            return held < MAX_BODIES_HELD;
+        }
+        held < FREE_BODIES || held < MAX_BODIES_AHEAD && self.body_bytes() < WINDOW_BYTES
+    }
+
+    /// Encoded bytes of all bodies in memory.
+    fn body_bytes(&self) -> u64 {
+        let len = |transaction: &Verified<Transaction>| transaction.encoded_len() as u64;
+        let bytes = self.bodies.values().map(|body| match body {
+            Body::Assembling { have, .. } => have.values().map(len).sum::<u64>(),
+            Body::Verifying { slots, .. } => slots.iter().flatten().map(len).sum(),
+            Body::Ready { transactions, .. } => transactions.iter().map(len).sum(),
+        });
+        bytes.sum()
     }
 
     /// The sender of a compact block gave the transactions that were missing.
@@ -385,7 +425,9 @@ impl Node {
         from: Option<PeerId>,
         invalid: &BlockInvalid,
     ) {
-        warn!(block = %block.short(), %invalid, "refused a block");
+        if self.quiet.may_say("refused a block", self.now.mono_ms) {
+            warn!(block = %block.short(), %invalid, "refused a block");
+        }
         self.counters.blocks_invalid += 1;
         self.warn_of_invalid_checkpoint(&block);
         self.bodies.remove(&block);

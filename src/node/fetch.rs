@@ -30,8 +30,8 @@ const WITHHELD_MS: u64 = 30_000;
 pub(super) const MAX_WITHHELD: usize = 256;
 /// How long this node counts as catching up without any body coming, in milliseconds.
 const SYNC_PATIENCE_MS: u64 = 10_000;
-/// The same in bytes, if all blocks are as large as they may be.
-const WINDOW_BYTES: u64 = 128 * 1024 * 1024;
+/// The same in bytes, if all blocks are as large as they may be. Gossip fills no more.
+pub(super) const WINDOW_BYTES: u64 = 128 * 1024 * 1024;
 
 /// How fetching of bodies goes.
 #[derive(Default)]
@@ -42,6 +42,18 @@ pub(super) struct Fetch {
     pub(super) withheld: BTreeMap<BlockId, (u64, u32)>,
     /// Blocks set aside since the last body came.
     disappointments: u32,
+    /// Bodies that came in the present span.
+    pace: Pace,
+    /// Fewer bodies came in the last whole span than a node that catches up gets.
+    trickles: bool,
+}
+
+/// Bodies that came in a span of [`SYNC_PATIENCE_MS`] in which this node was far behind.
+#[derive(Default)]
+struct Pace {
+    /// Its beginning (monotonic), or zero.
+    since_ms: u64,
+    came: u64,
 }
 
 impl Fetch {
@@ -73,6 +85,24 @@ impl Fetch {
         self.withheld.remove(id);
         self.disappointments = 0;
         self.waiting_for = None;
+        self.pace.came += 1;
+    }
+
+    /// Notes at every look how far behind this node is. Nobody who gives bodies one by one may keep it catching up, and
+    /// so from serving others, for as long as he likes: a span without many of them ends it, until the node is near again.
+    fn keep_pace(&mut self, far: bool, now_ms: u64) {
+        if !far {
+            self.pace = Pace::default();
+            self.trickles = false;
+        } else if self.pace.since_ms == 0 {
+            self.pace.since_ms = now_ms.max(1);
+        } else if now_ms >= self.pace.since_ms + SYNC_PATIENCE_MS {
+            self.trickles = self.pace.came < FAR_BEHIND;
+            self.pace = Pace {
+                since_ms: now_ms,
+                came: 0,
+            };
+        }
     }
 }
 
@@ -80,12 +110,16 @@ impl Node {
     /// Whether this node is far behind the best chain of headers, and on its way there. Headers that no body follows do
     /// not count: they cost whoever makes them little, and nobody may be kept from voting by them.
     pub(super) fn is_syncing(&self) -> bool {
-        let far = self.best_header_height() > self.store.snapshot().tip().height + FAR_BEHIND;
+        let far = self.is_far_behind();
         let moving = match self.fetch.waiting_for {
             Some((_, since_ms)) => self.now.mono_ms < since_ms + SYNC_PATIENCE_MS,
             None => true,
         };
-        far && moving && self.fetch.disappointments < 2
+        far && moving && !self.fetch.trickles && self.fetch.disappointments < 2
+    }
+
+    fn is_far_behind(&self) -> bool {
+        self.best_header_height() > self.store.snapshot().tip().height + FAR_BEHIND
     }
 
     /// Sets a block aside whose body has been asked for long enough.
@@ -114,6 +148,8 @@ impl Node {
     /// Asks for bodies that the best chain of headers lacks, from several peers at once.
     pub(super) fn ask_bodies(&mut self) {
         let now_ms = self.now.mono_ms;
+        let far = self.is_far_behind();
+        self.fetch.keep_pace(far, now_ms);
         let known = self.tree.best_header() == self.tree.tip();
         if known || self.write_failure.is_some() || self.bodies.len() >= MAX_BODIES_HELD {
             self.fetch.waiting_for = None;
@@ -184,5 +220,33 @@ impl Node {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_one_by_one_are_no_catching_up() {
+        let mut fetch = Fetch::default();
+        let id = BlockId::ZERO;
+        fetch.keep_pace(true, 1_000);
+        for now_ms in (2_000..60_000).step_by(1_000) {
+            fetch.came(&id);
+            fetch.keep_pace(true, now_ms);
+            assert_eq!(fetch.trickles, now_ms >= 1_000 + SYNC_PATIENCE_MS);
+        }
+        // A whole span with many of them, and it is one again; near the tip everything is forgotten.
+        for now_ms in (60_000..90_000).step_by(100) {
+            fetch.came(&id);
+            fetch.keep_pace(true, now_ms);
+        }
+        fetch.keep_pace(true, 150_000);
+        assert!(!fetch.trickles);
+        fetch.keep_pace(true, 170_000);
+        assert!(fetch.trickles);
+        fetch.keep_pace(false, 171_000);
+        assert!(!fetch.trickles);
     }
 }

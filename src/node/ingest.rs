@@ -29,6 +29,13 @@ pub(super) const MAX_TICKETS: usize = 4_096;
 pub(super) const MAX_JOBS: usize = 256;
 /// Score points for a message that no correct peer forwards.
 const INVALID_POINTS: u32 = 10;
+/// Score points for a submission with something that is wrong in every state. People try again and make mistakes; what
+/// each costs is a signature.
+const SUBMITTED_POINTS: u32 = 3;
+/// Score points for each useless message when the patience with a peer is over.
+const USELESS_POINTS: u32 = 1;
+/// Score points for a rejected gossip message, beside what gossip itself takes off for it.
+const REJECTED_POINTS: u32 = 1;
 
 impl Node {
     /// An array of transactions from gossip.
@@ -61,7 +68,7 @@ impl Node {
             let text = format!("a {} on topic {}", alien.kind().name(), topic.name());
             return self.reject_gossip(id, from, &text);
         }
-        if self.overloaded() || self.write_failure.is_some() || self.intake.crowded(&from) {
+        if self.crowded_out() || self.write_failure.is_some() || self.intake.crowded(&from) {
             return self.report(id, from, Verdict::Ignore);
         }
         self.take(Bringer::Gossip { id, from }, transactions);
@@ -84,13 +91,19 @@ impl Node {
 
     /// Transactions that a peer's pool holds and ours did not.
     pub(super) fn pooled(&mut self, from: PeerId, transactions: Vec<Transaction>) {
-        if !self.overloaded() && self.write_failure.is_none() {
+        if !self.crowded_out() && self.write_failure.is_none() {
             self.take(Bringer::Pool { from }, transactions);
         }
     }
 
     fn overloaded(&self) -> bool {
         self.jobs.len() >= MAX_JOBS || self.intake.tickets.len() >= MAX_TICKETS
+    }
+
+    /// The same for what nobody waits for an answer to: a crowd that gossips does not make a node busy for its clients.
+    fn crowded_out(&self) -> bool {
+        self.jobs.len() >= MAX_JOBS - MAX_JOBS / 4
+            || self.intake.tickets.len() >= MAX_TICKETS - MAX_TICKETS / 4
     }
 
     fn take(&mut self, bringer: Bringer, transactions: Vec<Transaction>) {
@@ -354,14 +367,24 @@ impl Node {
                     .iter()
                     .filter(|fate| matches!(fate, Fate::Accepted))
                     .count();
-                let verdict = if 2 * new >= fates.len() {
-                    Verdict::Accept
+                let full = fates.iter().any(|fate| matches!(fate, Fate::Full));
+                if 2 * new >= fates.len() {
+                    self.report(id, from, Verdict::Accept);
+                } else if full {
+                    // For want of room here, which is nobody's fault.
+                    self.report(id, from, Verdict::Ignore);
                 } else {
-                    Verdict::Ignore
-                };
-                self.report(id, from, verdict);
+                    self.ignore_useless(id, from);
+                }
             }
             Bringer::Submit(submitter) => {
+                if let Submitter::Peer { peer, .. } = submitter
+                    && let Some(Fate::Invalid(invalid)) =
+                        fates.iter().find(|fate| fate.is_wrong_everywhere())
+                {
+                    let why = format!("it submits what is invalid: {invalid}");
+                    self.penalize(peer, SUBMITTED_POINTS, &why);
+                }
                 let outcomes = fates.into_iter().map(Fate::into_outcome).collect();
                 self.answers.push((submitter, outcomes));
             }
@@ -384,13 +407,25 @@ impl Node {
             Verdict::Reject => &mut self.counters.gossip_rejected,
         };
         *counter += 1;
+        if verdict == Verdict::Accept {
+            self.patience.useful(&from);
+        }
         self.out.push(Effect::Report { id, from, verdict });
+    }
+
+    /// Ignores a gossip message that is of no use here, as far as there is patience for its sender.
+    pub(super) fn ignore_useless(&mut self, id: MessageId, from: PeerId) {
+        self.report(id, from, Verdict::Ignore);
+        if self.patience.is_over(from, self.now.mono_ms) {
+            self.penalize(from, USELESS_POINTS, "too many useless messages");
+        }
     }
 
     /// Rejects a gossip message that is wrong in every state.
     pub(super) fn reject_gossip(&mut self, id: MessageId, from: PeerId, why: &str) {
-        debug!(%from, why, "rejected a gossip message");
         self.report(id, from, Verdict::Reject);
+        // Gossip counts what is invalid by itself; whoever is let go for it is told why.
+        self.penalize(from, REJECTED_POINTS, why);
     }
 
     /// Scores a peer down.

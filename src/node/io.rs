@@ -24,7 +24,12 @@ pub struct Now {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Submitter {
     /// A peer, over `submit/1`.
-    Peer(RequestId),
+    Peer {
+        /// Who.
+        peer: PeerId,
+        /// What is answered.
+        request: RequestId,
+    },
     /// This machine: HTTP or the control socket. The number is the shell's.
     Local(u64),
 }

@@ -8,6 +8,7 @@ mod states;
 use std::collections::BTreeMap;
 
 use tracing::{debug, info, warn};
+use votenode_p2p::PeerId;
 
 use super::status::{CompetingChain, KindCounts, MinerStatus, MiningStatus};
 use super::{Effect, Node};
@@ -21,11 +22,18 @@ use crate::protocol::gossip::{MiningState, Phase};
 
 /// Miners whose states are kept for show. More than mine in any club; the oldest goes first.
 pub(super) const MAX_MINERS: usize = 64;
-/// Mining states looked at per second, all miners together; above that they are ignored unread.
+/// Mining states looked at per second, all miners of the last blocks together; above that they are ignored.
 const MAX_STATES_PER_SECOND: u32 = 200;
+/// The same of miners that made none of the last blocks: a key costs nothing.
+const MAX_STRANGE_PER_SECOND: u32 = 40;
+/// States of such miners from one peer in a second above which it is scored down: as honest peers pass on no more than
+/// [`MAX_STRANGE_PER_SECOND`], twice that.
+const MAX_STRANGE_PER_PEER: u32 = 2 * MAX_STRANGE_PER_SECOND;
 /// Bounds of the clock offset against the peers' median above which mining stops, in milliseconds: no tighter than
 /// what a busy network makes of right clocks.
 const CLOCK_OFFSET_MS: (u64, u64) = (5_000, 15_000);
+/// Peers whose clocks agree with this node's, with which it trusts its own whatever the others say.
+const CLOCKS_THAT_AGREE: usize = 2;
 /// A miner's last word is forgotten after this long, in milliseconds.
 const FORGET_MINER_MS: u64 = 120_000;
 /// Least time between two announcements of one phase on one parent, in milliseconds.
@@ -90,6 +98,9 @@ pub(super) struct Heard {
 struct Budget {
     second: u64,
     used: u32,
+    /// The same of miners that made none of the last blocks, in all and by whom they came.
+    strange: u32,
+    strange_from: BTreeMap<PeerId, u32>,
 }
 
 impl Mining {
@@ -319,9 +330,12 @@ impl Node {
             return Some("the chain is still being fetched".into());
         }
         match self.clock_offset_ms() {
-            // One or two peers may be wrong themselves, or lie.
+            // One or two peers may be wrong themselves, or lie. And any number may be liars, since identities are free:
+            // whoever finds two clocks that agree with this one need not believe them.
             Some(offset)
-                if self.peers.len() >= 3 && offset.unsigned_abs() > self.max_clock_offset_ms() =>
+                if self.peers.len() >= 3
+                    && offset.unsigned_abs() > self.max_clock_offset_ms()
+                    && self.peers.clocks_within(self.max_clock_offset_ms()) < CLOCKS_THAT_AGREE =>
             {
                 Some(format!(
                     "this machine's clock is {:.1} s off the peers' median; set it right",

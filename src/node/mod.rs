@@ -30,9 +30,11 @@ pub mod mempool;
 pub mod miner;
 mod mining;
 mod outbox;
+mod patience;
 mod peers;
 mod pin;
 mod queue;
+mod quiet;
 mod recall;
 pub mod results;
 pub mod serve;
@@ -167,6 +169,8 @@ pub struct Node {
     /// Whether the commit took only a part of what was ready to join.
     more_to_join: bool,
     dropped: Arc<DropLog>,
+    quiet: quiet::Quiet,
+    patience: patience::Patience,
     counters: Counters,
     now: Now,
     stage: Stage,
@@ -210,6 +214,8 @@ impl Node {
             finality,
             more_to_join: false,
             dropped,
+            quiet: quiet::Quiet::default(),
+            patience: patience::Patience::default(),
             counters: Counters::default(),
             now,
             stage: Stage::default(),

@@ -223,6 +223,21 @@ impl Peers {
         self.peers.values().map(|peer| peer.ask_at_ms).min()
     }
 
+    /// Where a peer said it stands.
+    pub(super) fn status_of(&self, peer: &PeerId) -> Option<&Status> {
+        let (status, _) = self.peers.get(peer)?.status.as_ref()?;
+        Some(status)
+    }
+
+    /// Peers whose clocks are within so many milliseconds of this node's.
+    pub(super) fn clocks_within(&self, bound_ms: u64) -> usize {
+        self.peers
+            .values()
+            .filter_map(|peer| peer.clock_offset_ms)
+            .filter(|offset_ms| offset_ms.unsigned_abs() <= bound_ms)
+            .count()
+    }
+
     /// A peer gave something useful.
     pub(super) fn useful(&mut self, peer: &PeerId) {
         if let Some(entry) = self.peers.get_mut(peer) {

@@ -104,7 +104,10 @@ mod tests {
 
     fn submit(number: u64) -> Input {
         Input::Submit {
-            submitter: Submitter::Peer(RequestId(number)),
+            submitter: Submitter::Peer {
+                peer: PeerId::random(),
+                request: RequestId(number),
+            },
             transactions: Vec::new(),
         }
     }

@@ -25,6 +25,9 @@ const MAX_POOL_PAGES: usize = 32;
 const TRANSACTION_BYTES: u64 = 1024 * 1024;
 /// Score points for a reply that no correct peer sends.
 const LIE_POINTS: u32 = 20;
+/// Score points for a claim that the same peer does not make good. It may have changed its mind meanwhile: honest ones do
+/// so rarely.
+const CLAIM_POINTS: u32 = 10;
 
 impl Node {
     /// Where this node stands.
@@ -238,6 +241,15 @@ impl Node {
             }
         }
         let Some((id, height)) = last else {
+            // Nothing follows what is here, and yet it says that it is further.
+            if self.boasts(&peer) {
+                self.penalize(
+                    peer,
+                    CLAIM_POINTS,
+                    "it claims a chain that it does not give",
+                );
+                self.peers.pause(&peer, self.now.mono_ms);
+            }
             return;
         };
         debug!(%peer, count, height, "headers");
@@ -246,6 +258,14 @@ impl Node {
         if full && height > above {
             self.ask_headers_after(peer, Some(id), height);
         }
+    }
+
+    /// Whether a peer says that its chain is higher than this node's, and ends with a block that is not here.
+    fn boasts(&self, peer: &PeerId) -> bool {
+        let Some(status) = self.peers.status_of(peer) else {
+            return false;
+        };
+        status.height > self.best_header_height() && self.tree.get(&status.tip).is_none()
     }
 
     fn ask_pool_page(&mut self, peer: PeerId, after: TxId, page: usize) {
@@ -286,6 +306,11 @@ impl Node {
     }
 
     fn pool_came(&mut self, peer: PeerId, asked: &[TxId], transactions: Vec<Transaction>) {
+        if transactions.is_empty() {
+            self.peers.pause(&peer, self.now.mono_ms);
+            let why = "it names transactions that it does not give";
+            return self.penalize(peer, CLAIM_POINTS, why);
+        }
         let wanted: std::collections::BTreeSet<&TxId> = asked.iter().collect();
         let mut came = std::collections::BTreeSet::new();
         for transaction in &transactions {
@@ -301,9 +326,7 @@ impl Node {
         {
             self.ask_pooled(peer, asked[last + 1..].to_vec());
         }
-        if !transactions.is_empty() {
-            self.pooled(peer, transactions);
-        }
+        self.pooled(peer, transactions);
     }
 
     /// Asks for transactions of a compact block that this node lacks.

@@ -152,7 +152,7 @@ pub struct ProtocolConfig {
     pub timeout: Duration,
     /// Requests of one peer served at once.
     pub inbound_per_peer: usize,
-    /// Requests served at once.
+    /// Requests served at once, beyond which each peer may have one.
     pub inbound_total: usize,
     /// Requests to one peer under way at once.
     pub outbound_per_peer: usize,
@@ -186,13 +186,15 @@ impl ProtocolConfig {
 /// Bounds on connections.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Established connections that others opened.
+    /// Established connections that others opened. An eighth is kept free for newcomers: whoever has been idle longest
+    /// makes room.
     pub max_inbound: u32,
     /// Established connections that this node opened.
     pub max_outbound: u32,
     /// Established connections per peer: two nodes that dial each other at once hold two for a moment.
     pub max_per_peer: u32,
-    /// Handshakes under way, inbound and outbound each.
+    /// Handshakes under way, inbound and outbound each. A handshake costs a socket and little else, and those who begin
+    /// them without end must not be alone with the places.
     pub max_pending: u32,
     /// Resident memory of this process in bytes above which no new connection is made; `None`: 90 % of the machine's.
     pub max_memory_bytes: Option<usize>,
@@ -204,7 +206,7 @@ impl Default for Limits {
             max_inbound: 100,
             max_outbound: 50,
             max_per_peer: 3,
-            max_pending: 64,
+            max_pending: 512,
             max_memory_bytes: None,
         }
     }
@@ -254,6 +256,20 @@ impl Default for GossipConfig {
 }
 
 impl Config {
+    /// Most inbound requests that may be under way, all protocols together.
+    pub(crate) fn requests_at_once(&self) -> usize {
+        let peers = self
+            .limits
+            .max_inbound
+            .saturating_add(self.limits.max_outbound);
+        let peers = usize::try_from(peers).unwrap_or(usize::MAX);
+        let totals = self
+            .protocols
+            .iter()
+            .map(|p| p.inbound_total.saturating_add(peers));
+        totals.fold(0, usize::saturating_add)
+    }
+
     /// Checks what the parts below rely on.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let fail = |text: String| Err(Error::Config(text));

@@ -10,7 +10,8 @@ use libp2p::{Multiaddr, PeerId};
 
 use crate::addr::split_peer;
 
-/// Most candidates remembered; when full, newcomers wait until somebody is dropped.
+/// Most candidates remembered. When full, somebody who never was reached makes room: whoever tells of peers can tell of
+/// as many as he likes that do not exist.
 const MAX_CANDIDATES: usize = 1024;
 /// Most addresses remembered per candidate.
 const MAX_ADDRS: usize = 8;
@@ -84,6 +85,8 @@ struct Bootstrap {
 struct Candidate {
     addrs: Vec<Multiaddr>,
     attempts: Attempts,
+    /// It said once who it is, and belonged here.
+    proven: bool,
 }
 
 #[derive(Debug)]
@@ -124,18 +127,17 @@ impl Dialer {
         addrs: impl IntoIterator<Item = Multiaddr>,
         now: Instant,
     ) {
-        if peer == self.local
-            || (self.candidates.len() >= MAX_CANDIDATES && !self.candidates.contains_key(&peer))
-        {
+        if peer == self.local {
             return;
         }
         let mut addrs = addrs.into_iter().map(|addr| split_peer(&addr).0).peekable();
-        if addrs.peek().is_none() {
+        if addrs.peek().is_none() || !self.has_room_for(&peer) {
             return;
         }
         let candidate = self.candidates.entry(peer).or_insert_with(|| Candidate {
             addrs: Vec::new(),
             attempts: Attempts::new(now),
+            proven: false,
         });
         for addr in addrs {
             if candidate.addrs.contains(&addr) {
@@ -151,6 +153,20 @@ impl Dialer {
         }
     }
 
+    /// Whether another candidate may be remembered; the least promising goes for it.
+    fn has_room_for(&mut self, peer: &PeerId) -> bool {
+        if self.candidates.len() < MAX_CANDIDATES || self.candidates.contains_key(peer) {
+            return true;
+        }
+        let hopeless = self
+            .candidates
+            .iter()
+            .filter(|(_, known)| !known.proven && known.attempts.failures > 0)
+            .max_by_key(|(peer, known)| (known.attempts.failures, **peer))
+            .map(|(peer, _)| *peer);
+        hopeless.is_some_and(|hopeless| self.candidates.remove(&hopeless).is_some())
+    }
+
     pub(crate) fn forget(&mut self, peer: &PeerId) {
         self.candidates.remove(peer);
     }
@@ -164,20 +180,12 @@ impl Dialer {
         is_connected: impl Fn(&PeerId) -> bool,
         is_barred: impl Fn(&PeerId) -> bool,
     ) -> Vec<Dial> {
-        let under_way = self
-            .candidates
-            .values()
-            .filter(|c| c.attempts.under_way)
-            .count()
-            + self
-                .bootstrap
-                .iter()
-                .filter(|b| b.attempts.under_way)
-                .count();
-        let wanted = self
-            .target
-            .saturating_sub(outbound + under_way)
-            .min(DIALS_PER_ROUND);
+        // What bootstrap addresses take is theirs alone: candidates without end do not keep them waiting.
+        let candidates = self.candidates.values();
+        let candidates = candidates.filter(|c| c.attempts.under_way).count();
+        let bootstraps = self.bootstrap.iter();
+        let bootstraps = bootstraps.filter(|b| b.attempts.under_way).count();
+        let missing = self.target.saturating_sub(outbound);
         let mut dials = Vec::new();
         for (index, entry) in self.bootstrap.iter_mut().enumerate() {
             let useless = entry
@@ -193,21 +201,30 @@ impl Dialer {
             };
             entry.attempts.due = due;
             // Alone, every bootstrap address is tried; otherwise they are candidates like any other.
-            if due <= now && (peers == 0 || dials.len() < wanted) {
+            if due <= now && (peers == 0 || bootstraps + dials.len() < missing) {
                 entry.attempts.under_way = true;
                 dials.push(Dial::Bootstrap(index));
             }
         }
-        for (peer, candidate) in &mut self.candidates {
-            if dials.len() >= wanted {
-                break;
+        let wanted = missing
+            .saturating_sub(candidates + bootstraps + dials.len())
+            .min(DIALS_PER_ROUND);
+        // Those who were here before first, then those who failed least; in no order that others can know beyond that.
+        let mut due: Vec<(bool, u32, PeerId)> = self
+            .candidates
+            .iter()
+            .filter(|(peer, candidate)| {
+                let attempts = &candidate.attempts;
+                !(attempts.under_way || attempts.due > now || is_connected(peer) || is_barred(peer))
+            })
+            .map(|(peer, candidate)| (!candidate.proven, candidate.attempts.failures, *peer))
+            .collect();
+        due.sort_by_key(|(unproven, failures, _)| (*unproven, *failures));
+        for (_, _, peer) in due.into_iter().take(wanted) {
+            if let Some(candidate) = self.candidates.get_mut(&peer) {
+                candidate.attempts.under_way = true;
+                dials.push(Dial::Peer(peer, candidate.addrs.clone()));
             }
-            let attempts = &mut candidate.attempts;
-            if attempts.under_way || attempts.due > now || is_connected(peer) || is_barred(peer) {
-                continue;
-            }
-            attempts.under_way = true;
-            dials.push(Dial::Peer(*peer, candidate.addrs.clone()));
         }
         dials
     }
@@ -254,6 +271,7 @@ impl Dialer {
     pub(crate) fn identified(&mut self, peer: &PeerId, now: Instant) {
         if let Some(candidate) = self.candidates.get_mut(peer) {
             candidate.attempts = Attempts::new(now);
+            candidate.proven = true;
         }
         for entry in self.bootstrap.iter_mut().filter(|b| b.peer == Some(*peer)) {
             entry.attempts = Attempts::new(now);
@@ -375,6 +393,41 @@ mod tests {
         assert!(dialer.bootstrap_failed(0, now, false) < PAUSE_MIN * 2);
         dialer.failed(&peer, now);
         assert_eq!(due(&mut dialer, now + PAUSE_MIN * 2, 0, 0).len(), 2);
+    }
+
+    #[test]
+    fn a_crowd_that_does_not_exist_keeps_nobody_waiting() {
+        let now = Instant::now();
+        let mut dialer = Dialer::new(PeerId::random(), &[addr(1)], 8, now);
+        assert_eq!(due(&mut dialer, now, 0, 0), [Dial::Bootstrap(0)]);
+        dialer.bootstrap_failed(0, now, false);
+        let friend = PeerId::random();
+        dialer.add(friend, [addr(2)], now);
+        dialer.identified(&friend, now);
+        dialer.disconnected(&friend, now);
+        for _ in 0..2 * MAX_CANDIDATES {
+            dialer.add(PeerId::random(), [addr(3)], now);
+        }
+        assert_eq!(dialer.candidates.len(), MAX_CANDIDATES);
+        // All places are taken by attempts that come to nothing.
+        let dials = due(&mut dialer, now, 0, 1);
+        assert_eq!(dials.len(), 8);
+        let later = now + PAUSE_MIN * 2;
+        assert_eq!(due(&mut dialer, later, 0, 1), [Dial::Bootstrap(0)]);
+        let Dial::Peer(nobody, _) = &dials[0] else {
+            panic!("a candidate is wanted")
+        };
+        dialer.failed(nobody, later);
+        // The one who was here before comes first, and somebody new finds a place.
+        dialer.bootstrap_failed(0, later, false);
+        assert_eq!(
+            due(&mut dialer, later, 0, 1),
+            [Dial::Peer(friend, vec![addr(2)])]
+        );
+        let newcomer = PeerId::random();
+        dialer.add(newcomer, [addr(4)], later);
+        assert!(dialer.candidates.contains_key(&newcomer));
+        assert!(!dialer.candidates.contains_key(nobody));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! | lane | holds | bound | when full |
 //! |---|---|---|---|
 //! | control | connects, disconnects, identities, responses, listeners | see below | cannot be |
-//! | requests | inbound requests | the protocols' `inbound_total`, summed | the peer is told "busy" |
+//! | requests | inbound requests | what may be served at once | the peer is told "busy" |
 //! | gossip | messages that want a verdict | `queue_len`, `queue_bytes` | the message is ignored |
 //! | notices | round trips, warnings, failed bootstraps, subscriptions, results of publishing | [`NOTICES`] | the oldest is dropped |
 //!

@@ -75,6 +75,11 @@ impl LeasePolicy {
         self.passed_over.retain(|_, until| *until > height);
     }
 
+    /// Whether this miner made one of the last blocks.
+    pub fn is_recent(&self, miner: &PublicKey) -> bool {
+        self.recent.values().any(|recent| recent == miner)
+    }
+
     /// Considers a lease that arrived at `now_ms`; `tip` is the block that this node would mine on and its height.
     /// Says until when to stand by, or nothing.
     pub fn offer(
@@ -88,7 +93,7 @@ impl LeasePolicy {
         let (tip, tip_height) = tip;
         let next = lease.parent == tip && lease.height == tip_height + 1;
         let fresh = lease.height > self.last_height;
-        let known = self.recent.values().any(|miner| *miner == lease.miner);
+        let known = self.is_recent(&lease.miner);
         let trusted = self
             .passed_over
             .get(&lease.miner)

@@ -115,7 +115,7 @@ impl Node {
             Err(error) => return self.reject_gossip(id, from, &error.to_string()),
         };
         if !self.network.finalises() {
-            return self.report(id, from, Verdict::Ignore);
+            return self.reject_gossip(id, from, "nobody finalises in this network");
         }
         match gossip {
             FinalityGossip::Transactions { transactions } => {
@@ -130,12 +130,11 @@ impl Node {
                         Opinion::Wrong(why) => return self.reject_gossip(id, from, why),
                     }
                 }
-                let verdict = if new {
-                    Verdict::Accept
+                if new {
+                    self.report(id, from, Verdict::Accept);
                 } else {
-                    Verdict::Ignore
-                };
-                self.report(id, from, verdict);
+                    self.ignore_useless(id, from);
+                }
             }
         }
     }

@@ -3,7 +3,8 @@
 use votenode_p2p::{MessageId, PeerId, Verdict};
 
 use super::{
-    Announced, Budget, FORGET_MINER_MS, Heard, MAX_MINERS, MAX_STATES_PER_SECOND, REPEAT_MS,
+    Announced, Budget, FORGET_MINER_MS, Heard, MAX_MINERS, MAX_STATES_PER_SECOND,
+    MAX_STRANGE_PER_PEER, MAX_STRANGE_PER_SECOND, REPEAT_MS,
 };
 use crate::chain::block::BlockId;
 use crate::chain::schedule::Lease;
@@ -14,6 +15,9 @@ use crate::planted::{self, Fault};
 use crate::protocol::gossip::{MiningState, Phase};
 use crate::protocol::names::Topic;
 use crate::wire::{self, List};
+
+/// Score points for each mining state beyond what a peer may pass on.
+const ENDLESS_POINTS: u32 = 1;
 
 impl Node {
     /// Gossips that this miner waits with what is in the mempool, and looks again when more of it may be told.
@@ -105,9 +109,11 @@ impl Node {
         }
         let second = self.now.mono_ms / 1000;
         if self.mining.budget.second != second {
-            self.mining.budget = Budget { second, used: 0 };
+            self.mining.budget = Budget {
+                second,
+                ..Budget::default()
+            };
         }
-        self.mining.budget.used += 1;
         let tip = self.store.snapshot().tip();
         let stale = state.height + 2 < tip.height || state.height > tip.height + 1_000;
         let old = self
@@ -115,7 +121,16 @@ impl Node {
             .others
             .get(&state.miner)
             .is_some_and(|heard| heard.state.sequence >= state.sequence);
-        if stale || old || self.mining.budget.used > MAX_STATES_PER_SECOND {
+        if stale || old {
+            return self.ignore_useless(id, from);
+        }
+        let has_time = if self.mining.leases.is_recent(&state.miner) {
+            self.mining.budget.used += 1;
+            self.mining.budget.used <= MAX_STATES_PER_SECOND
+        } else {
+            self.has_time_for_a_stranger(from)
+        };
+        if !has_time {
             return self.report(id, from, Verdict::Ignore);
         }
         let digest = signing_digest(
@@ -161,6 +176,19 @@ impl Node {
                 received_at_ms: self.now.wall_ms,
             },
         );
+    }
+
+    /// Whether another state of a miner that made none of the last blocks is looked at in this second.
+    fn has_time_for_a_stranger(&mut self, from: PeerId) -> bool {
+        let budget = &mut self.mining.budget;
+        budget.strange += 1;
+        let has_time = budget.strange <= MAX_STRANGE_PER_SECOND;
+        let by_peer = budget.strange_from.entry(from).or_default();
+        *by_peer += 1;
+        if *by_peer > MAX_STRANGE_PER_PEER {
+            self.penalize(from, ENDLESS_POINTS, "too many mining states");
+        }
+        has_time
     }
 
     pub(super) fn forget_miners(&mut self) {

@@ -17,6 +17,7 @@ use super::config::book_entry;
 use super::link::Link;
 use super::{Clock, InputQueue};
 use crate::chain::network::Network;
+use crate::node::quiet::Quiet;
 use crate::node::serve::Server;
 use crate::node::status::NodeStatus;
 use crate::node::{Input, Submitter};
@@ -131,6 +132,7 @@ struct Pump {
     server: Server,
     status: watch::Sender<Arc<NodeStatus>>,
     clock: Clock,
+    quiet: Quiet,
 }
 
 /// Pumps until the node ends, starting the network task anew should it fail.
@@ -160,6 +162,7 @@ pub(super) async fn run(parts: Parts) {
         server: parts.server,
         status: parts.status,
         clock: parts.clock,
+        quiet: Quiet::default(),
     };
     let mut events = parts.events;
     let mut book_time = interval(BOOK_PAUSE);
@@ -199,14 +202,18 @@ impl Pump {
             } => {
                 // Clients are members of the network too, but have no chain to compare with.
                 if protocols.contains(&self.sync_name) && self.ready.insert(peer) {
-                    info!(%peer, %agent, "connected");
+                    if self.may_say("connected") {
+                        info!(%peer, %agent, "connected");
+                    }
                     let _ = self.queue.push(Input::PeerReady { peer });
                 }
             }
             Event::Disconnected { peer } => {
                 self.statuses.remove(&peer);
                 if self.ready.remove(&peer) {
-                    info!(%peer, "disconnected");
+                    if self.may_say("disconnected") {
+                        info!(%peer, "disconnected");
+                    }
                     let _ = self.queue.push(Input::PeerGone { peer });
                 }
             }
@@ -234,6 +241,10 @@ impl Pump {
                 agent,
                 missing,
             } => {
+                debug!(%peer, %missing, "a protocol is missing");
+                if !self.may_say("a foreign peer was let go") {
+                    return;
+                }
                 if agent.starts_with("votenode") || agent.starts_with("ballot") {
                     warn!(
                         %peer, %agent,
@@ -241,7 +252,6 @@ impl Pump {
                         self.network.id().short()
                     );
                 } else {
-                    debug!(%peer, %missing, "a protocol is missing");
                     info!(%peer, %agent, "a foreign program was let go: it is no node of this network");
                 }
             }
@@ -253,8 +263,10 @@ impl Pump {
                 score,
                 reason,
             } => {
-                let reason = reason.unwrap_or_else(|| "invalid messages".to_owned());
-                warn!(%peer, score, reason, "a peer that misbehaved was let go");
+                if self.may_say("a peer that misbehaved was let go") {
+                    let reason = reason.unwrap_or_else(|| "invalid messages".to_owned());
+                    warn!(%peer, score, reason, "a peer that misbehaved was let go");
+                }
             }
             Event::BootstrapFailed {
                 addr,
@@ -282,6 +294,11 @@ impl Pump {
             | Event::Rtt { .. }
             | Event::Stopped { .. } => {}
         }
+    }
+
+    /// Whether another line of this kind may be logged.
+    fn may_say(&mut self, kind: &'static str) -> bool {
+        self.quiet.may_say(kind, self.clock.now().mono_ms)
     }
 
     fn gossip(&self, topic: &str, id: votenode_p2p::MessageId, from: PeerId, data: Vec<u8>) {
@@ -312,7 +329,7 @@ impl Pump {
             }
         } else if protocol == self.submit_name {
             match wire::decode::<submit::Request>(data) {
-                Ok(request) => self.serve_submit(id, request),
+                Ok(request) => self.serve_submit(peer, id, request),
                 Err(error) => self.malformed(peer, id, &error.to_string()),
             }
         } else {
@@ -359,10 +376,10 @@ impl Pump {
         self.serve(id, move || wire::encode(&server.sync(&request, &own)));
     }
 
-    fn serve_submit(&self, id: RequestId, request: submit::Request) {
+    fn serve_submit(&self, peer: PeerId, id: RequestId, request: submit::Request) {
         if let submit::Request::Submit { transactions } = request {
             let input = Input::Submit {
-                submitter: Submitter::Peer(id),
+                submitter: Submitter::Peer { peer, request: id },
                 transactions: transactions.into_vec(),
             };
             if self.queue.push(input).is_err() {

@@ -202,7 +202,7 @@ impl Driver {
                 outcomes,
             } => match submitter {
                 Submitter::Local(number) => self.locals.answer(number, outcomes),
-                Submitter::Peer(id) => {
+                Submitter::Peer { request: id, .. } => {
                     let Ok(outcomes) = List::new(outcomes) else {
                         return;
                     };

@@ -174,3 +174,67 @@ fn an_orphan_leads_to_the_headers_before_it() {
     net.until("the whole chain", 1_500, |net| net.tip(0).1 == forge.tip());
     assert_eq!(net.verdict(0, &id), Some(Verdict::Ignore));
 }
+
+#[test]
+fn a_block_of_the_next_moment_finds_a_place_among_many_of_the_next_minute() {
+    let mut net = watcher();
+    let forge = Forge::new(&net.network);
+    let at = |net: &Net, ahead_ms| forge.next(net.wall_ms() + ahead_ms, Vec::new()).0;
+    for number in 0..100 {
+        let late = at(&net, 50_000 + number);
+        gossip(&mut net, 200, &compact(&late));
+    }
+    let soon = at(&net, 1_000);
+    gossip(&mut net, 201, &compact(&soon));
+    net.run(2_000);
+    assert_eq!(net.tip(0).1, soon.0.id());
+}
+
+/// Before a branch has as much work as the best chain its bodies are of no use, and on disk they would stay.
+#[test]
+fn nobody_is_asked_for_bodies_below_the_tip() {
+    let mut net = watcher();
+    let mut forge = Forge::new(&net.network);
+    forge.extend_empty(5);
+    net.add_puppet(Puppet::new(200, &forge, Manner::Honest), &[0]);
+    net.until("the chain", 5_000, |net| net.tip(0).1 == forge.tip());
+    let mut fork = Forge::new(&net.network);
+    fork.extend(0, vec![testing::register(&net.network, 1)]);
+    net.add_puppet(Puppet::new(201, &fork, Manner::Honest), &[0]);
+    net.run(100);
+    let id = gossip(&mut net, 201, &compact(fork.last()));
+    net.run(1_000);
+    assert_eq!(net.verdict(0, &id), Some(Verdict::Ignore));
+    let kept = net.node(0).store().snapshot().block_body(&fork.tip());
+    assert!(kept.unwrap().is_none());
+    // Once it is the better one, it is followed.
+    fork.extend_empty(8);
+    net.add_puppet(Puppet::new(202, &fork, Manner::Honest), &[0]);
+    net.until("the better chain", 5_000, |net| net.tip(0).1 == fork.tip());
+}
+
+/// Bodies that nothing connects to the tip must not use up the room of those that would.
+#[test]
+fn blocks_on_top_of_one_that_is_withheld_keep_no_honest_block_out() {
+    let mut net = watcher();
+    let mut honest = Forge::new(&net.network);
+    honest.extend(net.wall_ms(), vec![testing::register(&net.network, 1)]);
+    let mut withheld = Forge::new(&net.network);
+    withheld.extend(0, vec![testing::register(&net.network, 2)]);
+    withheld.extend_empty(500);
+    net.add_puppet(
+        Puppet::new(200, &Forge::new(&net.network), Manner::NoBodies),
+        &[0],
+    );
+    net.run(10);
+    for block in &withheld.blocks {
+        gossip(&mut net, 200, &compact(block));
+    }
+    net.run(100);
+    assert!(net.node(0).bodies.len() <= 128 + 2);
+    net.add_puppet(Puppet::new(201, &honest, Manner::Honest), &[0]);
+    gossip(&mut net, 201, &compact(honest.last()));
+    net.until("the honest block", 5_000, |net| {
+        net.tip(0).1 == honest.tip()
+    });
+}

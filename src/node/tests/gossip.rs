@@ -106,3 +106,45 @@ fn what_comes_before_its_voter_or_election_is_held_and_then_accepted_or_ignored(
     assert_eq!(net.node(0).intake.held(), 0);
     assert!(net.penalties.is_empty());
 }
+
+#[test]
+fn a_peer_that_submits_what_is_wrong_everywhere_is_scored_down() {
+    use crate::node::{Input, Submitter};
+    let mut net = net(1);
+    let peer = crate::node::simulated::host::peer_id(200);
+    let submit = |transaction, number| Input::Submit {
+        submitter: Submitter::Peer {
+            peer,
+            request: votenode_p2p::RequestId(number),
+        },
+        transactions: vec![transaction],
+    };
+    net.input(0, submit(testing::register(&net.network, 1), 1));
+    net.run(10);
+    assert_eq!(net.penalties.len(), 0);
+    let mut foreign = testing::register(&net.network, 2);
+    foreign.network = network_with(|genesis| genesis.block_time_ms += 1).tag();
+    net.input(0, submit(foreign, 2));
+    net.run(10);
+    assert_eq!(net.penalties.len(), 1);
+    assert_eq!(net.penalties[0].peer, peer);
+}
+
+#[test]
+fn nothing_is_said_about_checkpoints_where_nobody_finalises() {
+    let mut net = net(1);
+    let evidence = crate::protocol::finality::FinalityGossip::Transactions {
+        transactions: List::new(vec![testing::evidence(
+            &testing::finalising_network(),
+            1,
+            1,
+            0,
+        )])
+        .unwrap(),
+    };
+    let peer = crate::node::simulated::host::peer_id(200);
+    let topic = crate::protocol::names::Topic::Finality;
+    let id = net.gossip(0, peer, topic, wire::encode(&evidence));
+    net.run(10);
+    assert_eq!(net.verdict(0, &id), Some(votenode_p2p::Verdict::Reject));
+}

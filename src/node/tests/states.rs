@@ -127,8 +127,49 @@ fn forged_states_are_rejected_old_ones_ignored_and_a_flood_is_not_read() {
         .iter()
         .filter(|id| net.verdict(0, id) == Some(Verdict::Accept))
         .count();
-    assert_eq!(accepted, 200);
+    // Keys cost nothing: strangers have less of a second than those who mine.
+    assert_eq!(accepted, 40);
     assert!(net.node(0).status().mining_states.len() <= 64);
+    assert!(net.penalties.iter().any(|p| p.peer == peer_id(200)));
+    let known = state(&net, &miner_of(0), tip, net.wall_ms() + 1_000_000);
+    let known = gossip(&mut net, &known);
+    net.run(10);
+    assert_eq!(net.verdict(0, &known), Some(Verdict::Accept));
+}
+
+#[test]
+fn states_that_nobody_needs_are_ignored_until_there_are_too_many() {
+    let mut net = net(1);
+    let miner = SigningKey::from_seed(&[88; 32]);
+    let far = (1_000_000, BlockId::from_bytes([7; 32]));
+    for number in 0..500 {
+        let useless = state(&net, &miner, far, number);
+        gossip(&mut net, &useless);
+    }
+    net.run(10);
+    assert_eq!(net.penalties.len(), 0);
+    for number in 500..600 {
+        let useless = state(&net, &miner, far, number);
+        gossip(&mut net, &useless);
+    }
+    net.run(10);
+    assert_eq!(net.penalties.len(), 100);
+}
+
+#[test]
+fn a_crowd_that_lies_about_the_time_stops_nobody_who_has_two_clocks_on_its_side() {
+    use crate::node::simulated::forge::Forge;
+    use crate::node::simulated::puppet::{Manner, Puppet};
+    let mut net = net(1);
+    let forge = Forge::new(&net.network);
+    for number in 200..220 {
+        let mut puppet = Puppet::new(number, &forge, Manner::Honest);
+        puppet.ahead_ms = if number < 202 { 0 } else { 3_600_000 };
+        net.add_puppet(puppet, &[0]);
+    }
+    net.run(1_000);
+    net.accept(0, vec![testing::register(&net.network, 1)]);
+    net.until("mined", 20_000, |net| net.tip(0).0 > 0);
 }
 
 #[test]

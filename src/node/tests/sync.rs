@@ -191,3 +191,44 @@ fn a_peer_that_sends_pages_without_end_is_not_asked_without_end() {
     }
     assert!((1..5).contains(&asked), "{asked}");
 }
+
+#[test]
+fn whoever_claims_a_chain_and_does_not_give_it_is_scored_down() {
+    let network = network();
+    let mut net = watcher(&network);
+    let peer = peer_id(201);
+    net.input(0, Input::PeerReady { peer });
+    net.run(1);
+    let status = Status {
+        tip: crate::chain::block::BlockId::from_bytes([9; 32]),
+        height: 1_000_000,
+        checkpoint: network.genesis_block(),
+        checkpoint_height: 0,
+        pending: 0,
+        clock_ms: net.wall_ms(),
+    };
+    let now = net.now(0);
+    let effects = net
+        .node_mut(0)
+        .handle(vec![Input::PeerStatus { peer, status }], now);
+    let tag = effects.iter().find_map(|effect| match effect {
+        crate::node::Effect::Request { tag, data, .. } => {
+            let request: Request = wire::decode(data).unwrap();
+            matches!(request, Request::Headers { .. }).then_some(*tag)
+        }
+        _ => None,
+    });
+    let nothing = Reply::Headers {
+        headers: List::new(Vec::new()).unwrap(),
+    };
+    let response = Input::Response {
+        tag: tag.unwrap(),
+        peer,
+        reply: Some(wire::encode(&nothing)),
+    };
+    let effects = net.node_mut(0).handle(vec![response], now);
+    let blamed = effects.iter().any(|effect| {
+        matches!(effect, crate::node::Effect::Penalize { peer: whom, .. } if *whom == peer)
+    });
+    assert!(blamed);
+}

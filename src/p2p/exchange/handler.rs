@@ -51,6 +51,41 @@ pub(crate) enum FromHandler {
         id: u64,
         result: Result<Vec<u8>, RequestError>,
     },
+    /// A request that was none.
+    Broken(Broken),
+}
+
+/// Why an inbound request came to nothing, as far as that is the peer's fault.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    /// It was not framed as it has to be.
+    #[error("a broken request: {0}")]
+    Frame(FrameError),
+    /// It did not come to its end in time.
+    #[error("a request that did not come in time")]
+    Late,
+}
+
+impl Broken {
+    /// None where the stream or the connection failed, which nobody is to blame for.
+    fn of(error: FrameError) -> Option<Self> {
+        match error {
+            FrameError::TooLong { .. } | FrameError::Truncated | FrameError::Trailing => {
+                Some(Self::Frame(error))
+            }
+            FrameError::Empty | FrameError::Io(_) => None,
+        }
+    }
+
+    /// Score points that it costs. A connection that breaks looks like the least of it; no line is so slow that a whole
+    /// exchange's time is too short for a request.
+    pub(crate) fn points(&self) -> f64 {
+        match self {
+            Self::Frame(FrameError::TooLong { .. } | FrameError::Trailing) => 20.0,
+            Self::Frame(_) => 10.0,
+            Self::Late => 40.0,
+        }
+    }
 }
 
 /// Offers all served protocols, and tells which was chosen.
@@ -88,8 +123,9 @@ impl<S: Send + 'static> InboundUpgrade<S> for Offer {
     }
 }
 
-/// The places an inbound exchange holds from its first byte to its last.
-type Places = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+/// The places an inbound exchange holds from its first byte to its last: one of the peer's, and one of all unless it
+/// is the peer's only one.
+type Places = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
 
 /// What a finished future leaves to do.
 enum Step {
@@ -97,6 +133,8 @@ enum Step {
     Received(Inbound),
     /// An inbound exchange ended, well or not: there is nobody to tell.
     Served,
+    /// An inbound exchange ended because the peer sent no request.
+    Broken(Broken),
     /// A refusal ended.
     Refused,
     /// An outbound exchange ended.
@@ -155,10 +193,14 @@ impl Handler {
         let config = &self.protocols[protocol].config;
         let deadline = Instant::now() + config.timeout;
         let max = config.max_request_bytes;
+        let first = self.places[protocol].available_permits() == config.inbound_per_peer;
         let mine = Arc::clone(&self.places[protocol]).try_acquire_owned();
         let all = Arc::clone(&self.protocols[protocol].places).try_acquire_owned();
-        if let (Ok(mine), Ok(all)) = (mine, all) {
-            self.run(receive(stream, protocol, max, (mine, all), deadline));
+        // Those who trickle their requests may hold all places: nobody's only request is turned away for that.
+        if let Ok(mine) = mine
+            && (first || all.is_ok())
+        {
+            self.run(receive(stream, protocol, max, (mine, all.ok()), deadline));
         } else if self.refusals < MAX_REFUSALS {
             self.refusals += 1;
             let busy = config.busy_response.clone();
@@ -214,6 +256,7 @@ impl Handler {
                 );
             }
             Step::Served => {}
+            Step::Broken(broken) => self.events.push_back(FromHandler::Broken(broken)),
             Step::Refused => self.refusals -= 1,
             Step::Answered { id, result } => {
                 self.events.push_back(FromHandler::Answer { id, result });
@@ -237,11 +280,8 @@ async fn receive(
             places,
             deadline,
         }),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "broken request");
-            Step::Served
-        }
-        Err(_) => Step::Served,
+        Ok(Err(error)) => Broken::of(error).map_or(Step::Served, Step::Broken),
+        Err(_) => Step::Broken(Broken::Late),
     }
 }
 

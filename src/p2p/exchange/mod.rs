@@ -3,7 +3,9 @@
 //! libp2p's own request-response behaviour is not used, for three reasons: one instance cannot choose among several
 //! protocols per request, an inbound request is counted only after it was read, and a full handler drops streams
 //! silently. Here an inbound stream takes its places (one of the peer's, one of all) *before* a byte is read; when
-//! there is none, the request is drained without being kept and answered with the protocol's busy response.
+//! there is none, the request is drained without being kept and answered with the protocol's busy response. A peer's
+//! only request needs no place of all, so that others cannot take every place by never ending theirs: what is served
+//! at once is bounded by the places of all and, beyond them, by one per connected peer.
 //!
 //! All reading and writing happens in the connections' tasks ([`handler`]); this behaviour only counts and routes.
 
@@ -25,6 +27,8 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::config::ProtocolConfig;
 use crate::error::{Error, RequestError};
 use handler::{FromHandler, Handler, Outgoing};
+
+pub(crate) use handler::Broken;
 
 /// Sends the answer to an inbound request: a response, or `None` to refuse.
 pub(crate) type Reply = oneshot::Sender<Option<Vec<u8>>>;
@@ -50,6 +54,10 @@ pub(crate) enum Event {
         id: u64,
         peer: PeerId,
         result: Result<Vec<u8>, RequestError>,
+    },
+    Broken {
+        peer: PeerId,
+        broken: Broken,
     },
 }
 
@@ -237,6 +245,9 @@ impl NetworkBehaviour for Behaviour {
                 data,
                 reply,
             })),
+            FromHandler::Broken(broken) => self
+                .queue
+                .push_back(ToSwarm::GenerateEvent(Event::Broken { peer, broken })),
             FromHandler::Answer { id, result } => {
                 // A request whose connection closed was answered for already.
                 if self.in_flight.remove(&id).is_some() {

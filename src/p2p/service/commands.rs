@@ -31,6 +31,9 @@ impl Service {
                 }
             }
             Command::Report { id, from, verdict } => {
+                if verdict == Verdict::Accept {
+                    self.is_active(&from);
+                }
                 let verdict = match verdict {
                     Verdict::Accept => MessageAcceptance::Accept,
                     Verdict::Reject => MessageAcceptance::Reject,
@@ -192,7 +195,7 @@ impl Service {
         let _ = waiting.reply.send(response);
     }
 
-    fn penalize(&mut self, peer: PeerId, points: f64, reason: String) {
+    pub(super) fn penalize(&mut self, peer: PeerId, points: f64, reason: String) {
         if !points.is_finite() || points <= 0.0 {
             return;
         }

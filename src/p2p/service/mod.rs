@@ -6,11 +6,13 @@
 //! | `network.rs` | what the swarm reports |
 //! | `protocols.rs` | what the single behaviours report |
 //! | `commands.rs` | what the handle asks for |
+//! | `room.rs` | who has to go when connections run short |
 //! | `tick.rs` | once a second: dialling, scores, expiry |
 
 mod commands;
 mod network;
 mod protocols;
+mod room;
 mod start;
 mod tick;
 
@@ -66,10 +68,14 @@ struct Identity {
 struct Peer {
     connections: HashMap<ConnectionId, Connection>,
     since: Instant,
+    /// When it last did what peers are for: it asked, answered, or brought something that was accepted.
+    active: Instant,
     identity: Option<Identity>,
     /// When a guest is shown out.
     guest_until: Option<Instant>,
     rtt_ms: Option<u64>,
+    /// It was told to make room.
+    leaving: bool,
 }
 
 /// Points taken off a peer by the application; they outlive a reconnect.

@@ -95,6 +95,8 @@ impl Service {
             identity: None,
             guest_until: None,
             rtt_ms: None,
+            active: now,
+            leaving: false,
         });
         // Whoever dials although connections are there knows nothing of them: it was started anew. What is sent over
         // the old ones is lost. Connections of the same moment are two that crossed.
@@ -121,6 +123,9 @@ impl Service {
                 addr,
                 outbound,
             });
+        }
+        if !outbound {
+            self.make_room(peer);
         }
     }
 

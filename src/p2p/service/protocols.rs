@@ -9,6 +9,7 @@ use libp2p::{Multiaddr, PeerId, identify, kad, mdns, ping};
 use super::{Identity, Service, Waiting};
 use crate::addr::{self, Scope};
 use crate::behaviour::BehaviourEvent;
+use crate::error::RequestError;
 use crate::event::{Event, RequestId};
 use crate::exchange;
 use crate::gossip::{self, topic_hash};
@@ -22,6 +23,11 @@ const MAX_AGENT: usize = 128;
 const MAX_PROTOCOLS: usize = 64;
 /// Pings in a row that may go unanswered before a connection counts as dead.
 const MAX_PING_FAILURES: u32 = 2;
+/// Score points for an answer that is none.
+const MALFORMED_ANSWER_POINTS: f64 = 20.0;
+/// Score points for an answer that did not come. Not enough ever to let go of a peer that is only slow: several a minute
+/// are forgiven.
+const NO_ANSWER_POINTS: f64 = 5.0;
 
 impl Service {
     pub(super) fn on_behaviour_event(&mut self, event: BehaviourEvent) {
@@ -108,6 +114,7 @@ impl Service {
                 data,
                 reply,
             } => {
+                self.is_active(&peer);
                 let id = self.fresh_id();
                 let config = self.swarm.behaviour().exchange.protocol(protocol);
                 let event = Event::Request {
@@ -123,16 +130,39 @@ impl Service {
                     let _ = reply.send(config.busy_response.clone());
                 }
             }
-            exchange::Event::Response { id, peer, result } => match self.asking.remove(&id) {
-                Some(AnswerTo::Event(tag)) => {
-                    self.events.control(Event::Response { tag, peer, result });
-                }
-                Some(AnswerTo::Caller(caller)) => {
-                    // The caller may have stopped waiting.
-                    let _ = caller.send(result);
-                }
-                None => {}
-            },
+            exchange::Event::Broken { peer, broken } => {
+                self.penalize(peer, broken.points(), broken.to_string());
+            }
+            exchange::Event::Response { id, peer, result } => {
+                self.judge_answer(peer, &result);
+                self.answered(id, peer, result);
+            }
+        }
+    }
+
+    /// A peer owes a whole answer in time.
+    fn judge_answer(&mut self, peer: PeerId, result: &Result<Vec<u8>, RequestError>) {
+        let points = match result {
+            Err(RequestError::Malformed(_)) => MALFORMED_ANSWER_POINTS,
+            Err(RequestError::Timeout(_)) => NO_ANSWER_POINTS,
+            Ok(_) => return self.is_active(&peer),
+            Err(_) => return,
+        };
+        if let Err(error) = result {
+            self.penalize(peer, points, error.to_string());
+        }
+    }
+
+    fn answered(&mut self, id: u64, peer: PeerId, result: Result<Vec<u8>, RequestError>) {
+        match self.asking.remove(&id) {
+            Some(AnswerTo::Event(tag)) => {
+                self.events.control(Event::Response { tag, peer, result });
+            }
+            Some(AnswerTo::Caller(caller)) => {
+                // The caller may have stopped waiting.
+                let _ = caller.send(result);
+            }
+            None => {}
         }
     }
 

@@ -38,7 +38,7 @@ pub async fn spawn(keypair: Keypair, config: Config) -> Result<(Handle, Events),
     let (events, consumer) = queue::channel(Capacity {
         gossip_len: config.gossip.queue_len,
         gossip_bytes: config.gossip.queue_bytes,
-        requests_len: config.protocols.iter().map(|p| p.inbound_total).sum(),
+        requests_len: config.requests_at_once(),
     });
     let (behaviour, warning) = behaviour::build(&keypair, &config)?;
     if let Some(text) = warning {

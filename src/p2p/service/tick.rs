@@ -83,6 +83,7 @@ impl Service {
         for peer in overstayed {
             self.drop_peer(peer);
         }
+        self.drop_nameless(now);
         self.reconnect_mute(now);
         // Requests whose exchange ended without the consumer's answer.
         self.waiting.retain(|_, waiting| !waiting.reply.is_closed());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use votenode_p2p::{Config, Error, Event, KadMode, Keypair, RequestError, spawn};
+use votenode_p2p::{Config, Error, Event, KadMode, Keypair, RequestError, Verdict, spawn};
 
 use crate::common::*;
 
@@ -296,6 +296,32 @@ async fn connection_limits_hold() {
     node.disconnected(first.id()).await;
     second.handle.dial(node.addr.clone()).unwrap();
     node.connected(second_id).await;
+}
+
+#[tokio::test]
+async fn the_idle_make_room_for_newcomers() {
+    let mut small = config();
+    small.limits.max_inbound = 8;
+    let mut node = start(small).await;
+    let node_id = node.id();
+    let mut peers = Vec::new();
+    for _ in 0..7 {
+        let mut peer = start(config()).await;
+        link(&mut peer, &mut node).await;
+        peers.push(peer);
+    }
+    // The first is not the idlest any more.
+    let gossip = peers[0].handle.publish(TOPIC, b"busy".to_vec());
+    let heard = node.gossip(Verdict::Accept);
+    let (sent, heard) = tokio::join!(gossip, heard);
+    sent.unwrap();
+    assert_eq!(heard, b"busy");
+    node.handle.snapshot().await.unwrap();
+    let mut newcomer = start(config()).await;
+    link(&mut newcomer, &mut node).await;
+    peers[1].disconnected(node_id).await;
+    let connected = node.handle.peers().await.unwrap();
+    assert!(connected.iter().any(|p| p.peer == peers[0].id()));
 }
 
 #[tokio::test]

@@ -156,6 +156,15 @@ async fn broken_requests_never_reach_the_consumer() {
         let answer = raw.ask(broken).await.unwrap();
         assert!(answer.as_ref().map_or(true, Vec::is_empty), "{answer:?}");
     }
+    // Together they were enough to be let go for.
+    let reason = node
+        .until("misbehaviour", |e| match e {
+            Event::Misbehaved { peer, reason, .. } if *peer == raw.id => reason.clone(),
+            _ => None,
+        })
+        .await;
+    assert_eq!(reason, "a request that did not come in time");
+    let raw = Raw::start(&node.addr, node.id(), ECHO, Script::default()).await;
     let good = raw.ask(Script::bytes(framed(b"good")));
     let (id, data) = next_request(&mut node).await;
     assert_eq!(data, b"good", "the first request to arrive");
@@ -230,6 +239,29 @@ async fn too_many_at_once_are_told_busy() {
     assert_eq!(data, b"6");
     node.handle.respond(id, vec![]).unwrap();
     assert_eq!(six.await.unwrap().unwrap(), framed(b""));
+}
+
+#[tokio::test]
+async fn nobody_is_refused_an_only_request_because_others_hold_all_places() {
+    let mut node = start(with_protocol(|p| {
+        p.inbound_per_peer = 2;
+        p.inbound_total = 2;
+        p.timeout = DEADLINE;
+    }))
+    .await;
+    let greedy = Raw::start(&node.addr, node.id(), ECHO, Script::default()).await;
+    let head = 1_000u32.to_be_bytes();
+    let trickle = || greedy.ask(Script::trickle(&head, Duration::from_millis(100)));
+    let _held = [trickle(), trickle()];
+    // Answered only once both trickle: a third of the same peer finds no place.
+    let third = greedy.ask(Script::bytes(framed(b"3"))).await.unwrap();
+    assert!(third.as_ref().map_or(true, Vec::is_empty), "{third:?}");
+    let modest = Raw::start(&node.addr, node.id(), ECHO, Script::default()).await;
+    let answer = modest.ask(Script::bytes(framed(b"me")));
+    let (id, data) = next_request(&mut node).await;
+    assert_eq!(data, b"me");
+    node.handle.respond(id, b"you".to_vec()).unwrap();
+    assert_eq!(answer.await.unwrap().unwrap(), framed(b"you"));
 }
 
 #[tokio::test]
