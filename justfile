@@ -35,6 +35,10 @@ lan-chaos seconds="600" seed="1":
 power-cuts:
     VOTENODE_TEST_CUTS=all cargo test --lib -- power --nocapture
 
+# hostile peers against a running node, so many times as long as in CI
+attacks scale="10" *filter:
+    VOTENODE_ATTACK_SCALE={{ scale }} cargo test --test attacks {{ filter }} -- --nocapture
+
 # the gossip layer for a minute at a thousand messages a second
 gossip-load:
     cargo test --release --package votenode-p2p -- --ignored links_survive_a_minute

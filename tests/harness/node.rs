@@ -129,6 +129,11 @@ impl<'s> Node<'s> {
         self.process.as_mut().unwrap()
     }
 
+    /// The id of the running process.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
     /// What it logged so far, over all its runs.
     pub fn log(&self) -> String {
         self.process.as_ref().unwrap().stderr()

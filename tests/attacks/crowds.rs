@@ -1,0 +1,135 @@
+//! Thousands of connections, of peers, of streams and of subscriptions.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use votenode::protocol::names::{Topic, kademlia_protocol, submit_protocol, sync_protocol};
+
+use crate::arena::{Arena, eventually, scale};
+use crate::harness::scene::Scene;
+use crate::raw::{Raw, Script};
+use crate::rpc;
+
+/// Where a node listens for TCP.
+fn socket(arena: &Arena<'_>) -> String {
+    let address = arena.address.to_string();
+    let parts: Vec<&str> = address.split('/').collect();
+    format!("{}:{}", parts[2], parts[4])
+}
+
+#[test]
+fn thousands_of_connections_that_say_nothing() {
+    let scene = Scene::new();
+    let arena = Arena::open(&scene);
+    arena.withstands(&[], async |arena| {
+        let address = socket(arena);
+        // Half of them begin a handshake, nobody ends one.
+        let squat = async |number: usize| {
+            let Ok(mut stream) = TcpStream::connect(&address).await else {
+                return;
+            };
+            if number.is_multiple_of(2) {
+                let _ = stream.write_all(b"\x13/multistream/1.0.0\n").await;
+            }
+            // Until the victim has enough of it.
+            while !matches!(stream.read(&mut [0; 64]).await, Ok(0) | Err(_)) {}
+        };
+        for _ in 0..4 * scale() {
+            join_all((0..500).map(&squat)).await;
+        }
+    });
+}
+
+#[test]
+fn thousands_of_connections_that_are_nobody() {
+    let scene = Scene::new();
+    let arena = Arena::open(&scene);
+    arena.withstands(&[], async |arena| {
+        for _ in 0..scale() {
+            let raws = (0..60).map(|_| Raw::nameless(arena));
+            let raws = join_all(raws).await;
+            // They would stay for good.
+            for raw in &raws {
+                raw.until_out().await;
+            }
+        }
+    });
+}
+
+#[test]
+fn more_peers_than_there_are_places() {
+    let scene = Scene::new();
+    let arena = Arena::open(&scene);
+    arena.withstands(&[], async |arena| {
+        let mut crowd = Vec::new();
+        for _ in 0..110 * scale() {
+            crowd.push(Raw::join(arena, &[], Script::default()).await);
+        }
+        // Those who sit there and do nothing have to make room.
+        eventually("room", || crowd.iter().any(Raw::is_out)).await;
+    });
+}
+
+#[test]
+fn thousands_of_streams() {
+    let scene = Scene::new();
+    let arena = Arena::open(&scene);
+    arena.withstands(&[], async |arena| {
+        let id = arena.network.id();
+        let protocols = [
+            sync_protocol(&id),
+            submit_protocol(&id),
+            kademlia_protocol(&id),
+            "/ipfs/id/1.0.0".to_owned(),
+            "/ipfs/id/push/1.0.0".to_owned(),
+            "/ipfs/ping/1.0.0".to_owned(),
+            "/meshsub/1.1.0".to_owned(),
+        ];
+        // Opened and never used, or as much written into them as the other side lets in.
+        let full = Script::again(&vec![0; 64 * 1024], 8);
+        for script in [Script::stall(&[]), Script::stall(&[0; 2]), full] {
+            for protocol in &protocols {
+                let raw = Raw::join(arena, std::slice::from_ref(protocol), Script::default()).await;
+                let asked: Vec<_> = (0..600 * scale())
+                    .map(|_| raw.ask(script.clone()))
+                    .collect();
+                // Whatever is not open by now is refused or waits at the attacker's end.
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                drop((raw, asked));
+            }
+        }
+    });
+}
+
+#[test]
+fn thousands_of_subscriptions() {
+    let scene = Scene::new();
+    let arena = Arena::open(&scene);
+    arena.withstands(&[], async |arena| {
+        let id = arena.network.id();
+        let known: Vec<String> = Topic::ALL
+            .iter()
+            .map(|topic| topic.full_name(&id))
+            .collect();
+        let strange = |round: usize| (0..100).map(move |n| format!("/strange/{round}/{n}"));
+        let floods =
+            [
+                // To topics that nobody knows; back and forth; and to one topic more often than a message may.
+                rpc::stream((0..500 * scale()).map(|n| rpc::subscriptions(strange(n), true))),
+                rpc::stream(
+                    (0..2_000 * scale())
+                        .map(|n| rpc::subscriptions(known.iter().cloned(), n.is_multiple_of(2))),
+                ),
+                rpc::stream((0..20).map(|_| {
+                    rpc::subscriptions(std::iter::repeat_n(known[0].clone(), 3_000), true)
+                })),
+            ];
+        for flood in floods {
+            let raw = Raw::join(arena, &["/meshsub/1.1.0".into()], Script::default()).await;
+            let _ =
+                tokio::time::timeout(Duration::from_secs(10), raw.ask(Script::bytes(flood))).await;
+        }
+    });
+}
