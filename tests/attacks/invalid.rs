@@ -496,5 +496,5 @@ pub fn evidence(network: &NetworkId, number: u8, height: u64) -> Transaction {
 
 fn evidence_of(network: &NetworkId, number: u8, height: u64, blocks: [u8; 2]) -> Transaction {
     let [one, other] = blocks.map(|block| prevote(network, number, height, block));
-    sign::accuse(network, &one, &other).unwrap()
+    sign::convict(network, one.contradicts(&other).unwrap())
 }

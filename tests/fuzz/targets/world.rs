@@ -347,7 +347,7 @@ fn pool(network: &Network) -> (Vec<Transaction>, Vec<ElectionId>) {
         pool.push(sign::change_finalisers(&id, set, members, approvals).unwrap());
     }
     let said = |value| message(network, 4, FinalityMessage::PREVOTE, 1, 0, &[value; 32]);
-    pool.push(sign::accuse(&id, &said(1), &said(2)).unwrap());
+    pool.push(sign::convict(&id, said(1).contradicts(&said(2)).unwrap()));
     (pool, elections)
 }
 
