@@ -25,9 +25,9 @@ const MAX_POOL_PAGES: usize = 32;
 const TRANSACTION_BYTES: u64 = 1024 * 1024;
 /// Score points for a reply that no correct peer sends.
 const LIE_POINTS: u32 = 20;
-/// Score points for a claim that the same peer does not make good. It may have changed its mind meanwhile: honest ones do
-/// so rarely.
-const CLAIM_POINTS: u32 = 10;
+/// Score points for a claim that the same peer does not make good. It may have changed its mind meanwhile; honest ones do
+/// so rarely, and never again and again.
+const CLAIM_POINTS: u32 = 25;
 
 impl Node {
     /// Where this node stands.

@@ -175,6 +175,15 @@ fn clocks_that_lie() {
     let arena = Arena::open(&scene);
     // Honest people's transactions are mined in the end, whatever a crowd says of the time.
     arena.withstands(&[], async |arena| {
+        // Beside the neighbour one more whose clock is right.
+        let friend = Hostile::answering(arena, |request| match request {
+            Request::Status { status: own } => status(Status {
+                clock_ms: now_ms(),
+                ..own
+            }),
+            _ => Answer::Refusal,
+        })
+        .await;
         let mut crowd = Vec::new();
         let told = Arc::new(AtomicU64::new(0));
         for _ in 0..10 {
@@ -199,5 +208,6 @@ fn clocks_that_lie() {
         arena.victim.until("a block", |status| {
             status["tip"]["height"].as_u64() > before && status["mining"]["paused"].is_null()
         });
+        friend.leave().await;
     });
 }

@@ -86,7 +86,7 @@ fn genesis(finalisers: u8) -> Genesis {
 
 /// Whether this seed's network has finalisers.
 pub fn finalises(seed: u64) -> bool {
-    seed % 2 == 0
+    seed.is_multiple_of(2)
 }
 
 /// The network of a seed, with nothing going on in it yet.
