@@ -33,8 +33,12 @@ pub const NO_PENALTY: &str = "nobody honest is scored down";
 pub const ONE_WORD: &str = "no finaliser contradicts itself";
 pub const NO_PANIC: &str = "no node panics, spins or stops itself";
 
+/// No invariant of the node, but what every run has to be, or it proves little.
+pub const LARGE_ENOUGH: &str =
+    "a run has so many nodes and transactions, and an election that closes";
+
 /// Every invariant.
-pub const ALL: [&str; 11] = [
+pub const ALL: [&str; 12] = [
     SAME_STATE,
     FINAL_STAYS,
     ACCEPTED,
@@ -46,6 +50,7 @@ pub const ALL: [&str; 11] = [
     NO_PENALTY,
     ONE_WORD,
     NO_PANIC,
+    LARGE_ENOUGH,
 ];
 
 /// An invariant that does not hold.
@@ -59,7 +64,7 @@ pub struct Violation {
 
 pub type Verdict = Result<(), Violation>;
 
-fn broken<T>(invariant: &'static str, what: impl Into<String>) -> Result<T, Violation> {
+pub fn broken<T>(invariant: &'static str, what: impl Into<String>) -> Result<T, Violation> {
     let what = what.into();
     Err(Violation { invariant, what })
 }

@@ -1,7 +1,7 @@
 //! The simulator: whole elections among nodes of the real state machine and store, in one thread and in virtual time, with
 //! everything going wrong that one seed can think of.
 //!
-//! A run has five to seven nodes, some of them finalisers or none, and 150 voters with two elections. While they vote,
+//! A run has five or six nodes, some of them finalisers or none, and 180 voters with two elections. While they vote,
 //! messages are lost, doubled and overtaken, links fail, disks are slow or full, clocks jump, and nodes lose their power
 //! between a commit and its effects. Then everything is mended, and the network has to come to rest on one chain.
 //!

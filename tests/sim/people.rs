@@ -22,7 +22,7 @@ use crate::invariants::running;
 use crate::world::STAMP_BITS;
 
 /// Voters on the roll.
-pub const VOTERS: u8 = 150;
+pub const VOTERS: u8 = 180;
 /// Those who come without having registered.
 const STRANGERS: u8 = 4;
 /// How long an answer is waited for, in milliseconds.
@@ -221,7 +221,7 @@ impl People {
                 let again_ms = cast_ms + net.draw(2) * net.draw(15_000);
                 self.plan(other, again_ms, schedule.closes_ms + 5_000);
             }
-            if number % 2 == 0 {
+            if number % 4 == 0 {
                 let cast_ms = at_ms + net.draw(schedule.short_closes_ms);
                 let choices = vec![[0, 1], [0, 2], [1, 2]][net.draw(3) as usize].to_vec();
                 self.plan(
@@ -337,7 +337,7 @@ impl People {
         }
         // Whoever is refused for good need not come again and again.
         let errand = &mut self.errands[index];
-        if errand.tries > 40 {
+        if errand.tries > 60 {
             errand.done = true;
         }
     }

@@ -2,8 +2,13 @@
 
 use votenode::node::simulated::net::{Net, Weather};
 
+use votenode::protocol::gossip::Phase;
+
 use crate::counters::Counters;
 use crate::invariants::running;
+
+/// How long whoever leaves is given to be in the middle of its work, in milliseconds.
+const LEAVING_MS: u64 = 3_000;
 
 /// How much of what befalls a run.
 pub struct Trouble {
@@ -44,6 +49,13 @@ impl Trouble {
         self.count_crashes(net, counters);
         if let Some((host, _)) = self.leaver.take_if(|(_, at_ms)| *at_ms <= net.now_ms) {
             counters.add("hosts that left for long", 1);
+            // In the middle of its work, if it works at all: others may be standing by for it.
+            let at_work = |net: &Net| {
+                let running = net.hosts[host].running.as_ref();
+                running
+                    .is_none_or(|running| running.node.status().mining.phase == Some(Phase::Mining))
+            };
+            net.within(LEAVING_MS, at_work);
             if net.hosts[host].running.is_some() {
                 net.crash(host);
             }

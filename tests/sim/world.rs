@@ -14,10 +14,11 @@ use votenode::wire::{List, Text};
 
 use crate::counters::Counters;
 use crate::invariants::{
-    self, CONVERGENCE, Verdict, Watch, accepted_is_accounted_for, has_converged, not_converged,
-    once, recount_of, results_equal_the_recount,
+    self, CONVERGENCE, LARGE_ENOUGH, Verdict, Watch, accepted_is_accounted_for, has_converged,
+    not_converged, once, recount_of, results_equal_the_recount,
 };
 use crate::people::{self, People, Schedule, organiser};
+use crate::recount::Counted;
 use crate::trouble::Trouble;
 
 /// Zero bits of the stamp on an open registration.
@@ -33,8 +34,10 @@ const STEP_MS: u64 = 500;
 const HEALING_MS: u64 = 15 * 60_000;
 /// Operators look after a while, in milliseconds, whether their node keeps to another chain than the others.
 const OPERATOR_MS: u64 = 20_000;
-/// Minutes of rest at the end.
-const REST_MINUTES: u64 = 10;
+/// Minutes of rest at the end: a dozen times as long as peers take to ask each other where they stand.
+const REST_MINUTES: u64 = 3;
+/// What arrives within so many milliseconds is one batch.
+const GRAIN_MS: u64 = 10;
 
 /// What a run gave.
 #[derive(Clone, Debug, Default)]
@@ -101,8 +104,9 @@ fn network_of(seed: u64, counters: &mut Counters) -> Net {
     );
     let network = Arc::new(Network::new(genesis(finalisers)).unwrap());
     let mut net = Net::with(network, Vec::new());
+    net.grain_ms = GRAIN_MS;
     net.random = seed.wrapping_mul(0x2545_f491_4f6c_dd1d);
-    let hosts = LEAST_NODES + net.draw(3);
+    let hosts = LEAST_NODES + net.draw(2);
     // Some do not mine; some have little room.
     let idler = hosts - 1 - net.draw(2);
     let room = if net.draw(3) == 0 { 40 } else { 200_000 };
@@ -213,20 +217,18 @@ impl World {
         once(&counted, counters)?;
         results_equal_the_recount(net, &counted, counters)?;
         accepted_is_accounted_for(net, &counted, &self.people.acknowledged, counters)?;
-        // What a run has to be, or it proves little.
-        assert!(net.hosts.len() as u64 >= LEAST_NODES);
-        assert!(
-            counted.transactions.len() >= LEAST_TRANSACTIONS,
-            "only {} transactions",
-            counted.transactions.len()
-        );
-        assert!(
-            counted
-                .elections
-                .values()
-                .any(|counted| counted.closing_block.is_some()),
-            "no election closed"
-        );
+        let (nodes, transactions) = (net.hosts.len() as u64, counted.transactions.len());
+        let closed = |counted: &Counted| counted.closing_block.is_some();
+        counters.add(LARGE_ENOUGH, 1);
+        if nodes < LEAST_NODES
+            || transactions < LEAST_TRANSACTIONS
+            || !counted.elections.values().any(closed)
+        {
+            return invariants::broken(
+                LARGE_ENOUGH,
+                format!("{nodes} nodes, {transactions} transactions"),
+            );
+        }
         Ok(())
     }
 

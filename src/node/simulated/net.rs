@@ -122,6 +122,9 @@ pub struct Net {
     pub weather: Weather,
     /// What it did so far.
     pub happened: Happened,
+    /// Arrivals are put off to multiples of this, in milliseconds, so that nodes get batches as they do from a queue that
+    /// fills while they work.
+    pub grain_ms: u64,
     /// A fault to plant, in every node or in that of one host.
     pub planted: Option<(Fault, Option<usize>)>,
     /// Requests that hosts made, of any kind.
@@ -163,6 +166,7 @@ impl Net {
             crash_per_mille: 0,
             weather: Weather::default(),
             happened: Happened::default(),
+            grain_ms: 1,
             planted: None,
             verdicts: BTreeMap::new(),
             trace: blake3::Hasher::new(),
@@ -388,10 +392,9 @@ impl Net {
     pub(super) fn send(&mut self, to: usize, delay_ms: u64, delivery: Delivery) {
         self.sequence += 1;
         let incarnation = self.hosts[to].incarnation;
-        self.queue.insert(
-            (self.now_ms + delay_ms, self.sequence),
-            (to, incarnation, delivery),
-        );
+        let due_ms = (self.now_ms + delay_ms).next_multiple_of(self.grain_ms);
+        self.queue
+            .insert((due_ms, self.sequence), (to, incarnation, delivery));
     }
 
     pub(super) fn unanswered(&mut self, host: usize, tag: u64, peer: PeerId) {
