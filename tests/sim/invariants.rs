@@ -161,7 +161,10 @@ impl Watch {
             false => tip.height.saturating_sub(net.network.confirmations),
         };
         // Every eighth, the last, and those that close an election: a look at all of them would cost more than the run.
-        let mut heights = BTreeSet::from([last / 8 * 8, tip.height.is_multiple_of(8) as u64 * tip.height]);
+        let mut heights = BTreeSet::from([
+            last / 8 * 8,
+            tip.height.is_multiple_of(8) as u64 * tip.height,
+        ]);
         for election in elections {
             if let Some(record) = snapshot.election(election).unwrap() {
                 let closes_ms = record.election.terms.closes_at_ms + net.network.close_grace_ms;
