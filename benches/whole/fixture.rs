@@ -208,7 +208,7 @@ impl Fixture {
 
 /// Every second voter has an invitation.
 fn is_invited(number: usize) -> bool {
-    number % 2 == 0
+    number.is_multiple_of(2)
 }
 
 /// Where chains and scratch data are kept between runs.

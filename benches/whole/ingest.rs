@@ -89,7 +89,7 @@ fn take(fixture: &Fixture, voters: usize, load: &Load, count: usize) -> Taken {
     let mut included = 0;
     while included < all {
         // The slowest node counts: all have to keep up.
-        included = nodes.iter().map(|node| included_at(node)).min().unwrap();
+        included = nodes.iter().map(included_at).min().unwrap();
         let mut messages = 0;
         while published + messages < load.counts.len() {
             let next = load.counts[published + messages];

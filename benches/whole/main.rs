@@ -40,7 +40,9 @@ pub struct Options {
 /// What a figure has to be.
 #[derive(Clone, Copy, Debug)]
 pub enum Bound {
+    /// No less than this.
     AtLeast(f64),
+    /// No more than this.
     AtMost(f64),
 }
 

@@ -51,7 +51,8 @@ pub fn catch_up(fixture: &Fixture, options: &Options, report: &mut Report) {
         synced.push(node.stop());
         let store = Store::open_read_only(&DataPaths::new(&fresh), StoreConfig::default()).unwrap();
         assert_eq!(tip, store.snapshot().tip().id.to_string());
-        (one.stop(), two.stop());
+        one.stop();
+        two.stop();
     }
     let after = audit(&file);
     let audited = (before.cpu_seconds + after.cpu_seconds) / 2.0;
