@@ -51,6 +51,14 @@ fuzz target="all" seconds="600":
 bench *arguments:
     cargo bench --bench whole -- {{ arguments }}
 
+# N seeds of the simulator from the first on, on all cores; a seed that fails says how to see it again
+sim seeds="1000" first="1":
+    #!/usr/bin/env bash
+    set -o pipefail
+    VOTENODE_SIM_SEEDS={{ seeds }} VOTENODE_SIM_FIRST={{ first }} \
+        cargo test --release --test sim -- --nocapture every_seed_keeps_every_invariant 2>&1 \
+        | awk '/^[0-9]+ passed, [0-9]+ failed$/ { summary = $0; next } { print; fflush() } END { print summary }'
+
 # write the vectors of proto/ anew from the code; look at the difference before you commit it
 vectors:
     VOTENODE_WRITE_VECTORS=1 cargo test --test conformance

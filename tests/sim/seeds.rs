@@ -83,7 +83,10 @@ pub fn in_parallel<T: Send>(count: u64, work: impl Fn(u64) -> T + Sync) -> Vec<T
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-/// How this very run is seen again.
+/// How this very run is seen again; without optimisation and without `just` it is the same run.
 pub fn replay_command(seed: u64) -> String {
-    format!("just sim 1 {seed}")
+    format!(
+        "just sim 1 {seed}, or VOTENODE_SIM_SEEDS=1 VOTENODE_SIM_FIRST={seed} \
+         cargo test --test sim -- --nocapture every_seed_keeps_every_invariant"
+    )
 }

@@ -109,7 +109,7 @@ fn network_of(seed: u64, counters: &mut Counters) -> Net {
     let hosts = LEAST_NODES + net.draw(2);
     // Some do not mine; some have little room.
     let idler = hosts - 1 - net.draw(2);
-    let room = if net.draw(3) == 0 { 40 } else { 200_000 };
+    let room = if net.draw(3) == 0 { 16 } else { 200_000 };
     for host in 0..hosts {
         let seed = host as u8 + 1;
         net.add(Setup {

@@ -4,7 +4,6 @@
 
 mod blocks;
 mod bounds;
-mod chaos;
 mod election;
 mod finality;
 mod full;
