@@ -51,6 +51,29 @@ impl Node {
         }
     }
 
+    /// Puts a block with those that it builds on into the tree, if only the store knows them: from before a start, which
+    /// makes the tree anew with the best chain alone. Whether the block is in the tree then.
+    pub(super) fn recall_branch(&mut self, id: &BlockId) -> Result<bool, StoreError> {
+        let snapshot = self.store.snapshot();
+        let mut branch = Vec::new();
+        let mut next = *id;
+        // Heights fall by one, down to the root of the tree at the most.
+        while self.tree.get(&next).is_none() {
+            match snapshot.header(&next)? {
+                Some(header) if header.height > self.tree.root_height() => {
+                    next = header.parent;
+                    branch.push(header);
+                }
+                _ => return Ok(false),
+            }
+        }
+        let inserted = branch
+            .iter()
+            .rev()
+            .try_for_each(|header| self.insert_header(header));
+        Ok(inserted.is_ok())
+    }
+
     /// Where to go on from, for a peer: from this block if it is in the tree, else from the best header.
     pub(super) fn locator(
         &self,

@@ -201,13 +201,14 @@ impl Node {
         }
     }
 
-    fn place_of(&self, block: &BlockId) -> Result<Place, StoreError> {
+    fn place_of(&mut self, block: &BlockId) -> Result<Place, StoreError> {
         let snapshot = self.store.snapshot();
         if snapshot.is_main(block)?
             && let Some(header) = snapshot.header(block)?
         {
             return Ok(Place::Main(header.height));
         }
+        self.recall_branch(block)?;
         Ok(match self.tree.get(block) {
             Some(header) => Place::Branch(header.height),
             None => Place::Nowhere,

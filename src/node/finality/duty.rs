@@ -421,6 +421,9 @@ impl Node {
         if self.tree.is_invalid(block) {
             return Ok(Some(false));
         }
+        if !self.recall_branch(block)? {
+            return Ok(None);
+        }
         let Some(path) = self.tree.path(&self.tree.tip(), block) else {
             return Ok(None);
         };

@@ -1,5 +1,6 @@
 //! Finalisers that are killed, restored from a backup, or run twice.
 
+use super::liars::certificate;
 use super::*;
 
 /// Kills at random instants, between a commit and its effects too.
@@ -247,5 +248,40 @@ fn two_nodes_with_one_key_fall_silent() {
         convicted
             .iter()
             .all(|conviction| conviction.offence.finaliser == twice)
+    );
+}
+
+/// Finalisers decide on a block, and before they have put the certificate together other blocks with more work come, and
+/// everybody is started anew. Then the block is on disks alone: beside the best chain, of which a start makes the tree.
+#[test]
+fn a_decided_block_that_left_the_best_chain_is_found_again_after_a_start() {
+    let network = finalising(4);
+    let mut net = hosts(&network, 0, 1);
+    let mut decided = Forge::new(&network);
+    decided.extend(0, vec![testing::register(&network, 1)]);
+    decided.extend_empty(1);
+    let mut other = Forge::new(&network);
+    other.extend(0, vec![testing::register(&network, 2)]);
+    other.extend_empty(3);
+    let puppet = net.add_puppet(Puppet::new(200, &decided, Manner::Honest), &[0]);
+    net.until("the block", 20_000, |net| net.tip(0).1 == decided.tip());
+    // From here on nobody has it but this host.
+    net.puppets.get_mut(&puppet).unwrap().follow(&other);
+    net.until("more work", 60_000, |net| net.tip(0).1 == other.tip());
+    net.crash(0);
+    let certificate = certificate(&network, 1, &decided.tip(), &[1, 2, 3]);
+    net.puppets.get_mut(&puppet).unwrap().certificates = vec![certificate.clone()];
+    net.start(0);
+    net.run(10);
+    net.input(0, Input::PeerReady { peer: puppet });
+    net.until("final", 60_000, |net| {
+        last_certificate(net, 0).as_ref() == Some(&certificate)
+    });
+    assert!(
+        net.node(0)
+            .store()
+            .snapshot()
+            .is_main(&decided.tip())
+            .unwrap()
     );
 }

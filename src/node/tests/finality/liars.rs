@@ -209,7 +209,7 @@ fn a_liar_among_four_is_convicted_and_stops_nothing() {
     assert_eq!(net.verdict(0, &id), Some(votenode_p2p::Verdict::Reject));
 }
 
-fn certificate(
+pub(super) fn certificate(
     network: &Network,
     number: u64,
     block: &BlockId,
