@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use votenode::chain::block::{Header, Transactions};
-use votenode::crypto::Hash;
+use votenode::crypto::{Hash, SigningKey};
 use votenode::protocol::names::Topic;
-use votenode::protocol::sync::{MAX_HEADERS, Reply, Request};
+use votenode::protocol::sync::{MAX_HEADERS, Reply, Request, Status};
 use votenode::wire::{self, List};
 
 use crate::arena::{Arena, eventually, genesis_with, now_ms, scale};
-use crate::forge::{Block, Forge, miner, unseal};
+use crate::forge::{Block, Forge, seal, unseal};
 use crate::harness::scene::Scene;
 use crate::hostile::{Answer, Hostile};
 use crate::invalid;
@@ -125,9 +125,7 @@ fn every_kind_of_invalid_block() {
             for (_, block) in kinds.iter().cycle().take(100) {
                 let mut block = block.clone();
                 block.header = unseal(&arena.network, block.header);
-                block.header.miner = votenode::crypto::SigningKey::generate()
-                    .unwrap()
-                    .public_key();
+                block.header.miner = SigningKey::generate().unwrap().public_key();
                 if hostile
                     .gossip(Topic::Block, wire::encode(&block.compact()))
                     .await
@@ -180,10 +178,10 @@ fn bodies_that_are_not_the_headers() {
 fn headers_on(chain: &Forge, count: usize, salt: u8) -> Vec<Header> {
     let mut headers: Vec<Header> = Vec::with_capacity(count);
     let mut fork = chain.template(0, Vec::new()).header;
-    fork.miner = votenode::crypto::SigningKey::from_seed(&[salt; 32]).public_key();
+    fork.miner = SigningKey::from_seed(&[salt; 32]).public_key();
     let mut header = fork;
     for _ in 0..count {
-        header = crate::forge::seal(&chain.network, header);
+        header = seal(&chain.network, header);
         headers.push(header.clone());
         header.parent = header.id();
         header.height += 1;
@@ -197,7 +195,7 @@ fn with_headers(headers: &[Header], bodies: usize, request: Request) -> Answer {
     let tip = headers.last().unwrap();
     Answer::Reply(match request {
         Request::Status { .. } => Reply::Status {
-            status: votenode::protocol::sync::Status {
+            status: Status {
                 tip: tip.id(),
                 height: tip.height,
                 checkpoint: tip.id(),
@@ -434,7 +432,6 @@ fn deep_side_chains() {
             "side chains took {grown} bytes of disk"
         );
         hostile.leave().await;
-        let _ = miner();
     });
 }
 

@@ -4,19 +4,22 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use libp2p::kad::{self, store::MemoryStore};
+use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::{NetworkBehaviour, StreamProtocol, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, SwarmBuilder, identify, noise, tcp, yamux};
-use votenode::protocol::names::{IDENTIFY_PROTOCOL, kademlia_protocol};
+use votenode::protocol::names::{IDENTIFY_PROTOCOL, kademlia_protocol, member_protocol};
 
 use crate::arena::{Arena, scale};
 use crate::harness::scene::Scene;
-use crate::raw::{Raw, Script};
+use crate::raw::{Raw, RawCodec, Script};
 use crate::rpc;
 
 #[derive(NetworkBehaviour)]
 struct Liar {
     kad: kad::Behaviour<MemoryStore>,
     identify: identify::Behaviour,
+    /// Lists what makes it a member of the network.
+    member: request_response::Behaviour<RawCodec>,
 }
 
 /// An address where nobody is.
@@ -48,8 +51,14 @@ fn a_kademlia_table_full_of_nobody() {
                     let mut kad =
                         kad::Behaviour::with_config(local, MemoryStore::new(local), config);
                     kad.set_mode(Some(kad::Mode::Server));
+                    let member = StreamProtocol::try_from_owned(member_protocol(&id)).unwrap();
                     Liar {
                         kad,
+                        member: request_response::Behaviour::with_codec(
+                            RawCodec,
+                            [(member, ProtocolSupport::Full)],
+                            request_response::Config::default(),
+                        ),
                         identify: identify::Behaviour::new(identify::Config::new(
                             IDENTIFY_PROTOCOL.into(),
                             key.public(),
@@ -80,9 +89,11 @@ fn a_kademlia_table_full_of_nobody() {
                 asked
             }));
         }
+        let mut asked = 0;
         for task in tasks {
-            task.await.unwrap();
+            asked += task.await.unwrap();
         }
+        assert!(asked > 0, "nobody was asked, so nobody could lie");
     });
 }
 
@@ -91,21 +102,31 @@ fn identities_and_addresses_without_end() {
     let scene = Scene::new();
     let arena = Arena::open(&scene);
     arena.withstands(&[], async |arena| {
-        // Pushes of identify, each with other addresses of nobody: field 2 of the message, 16 at a time.
+        let member = member_protocol(&arena.network.id());
         let push = "/ipfs/id/push/1.0.0".to_owned();
-        let raw = Raw::join(arena, &[push], Script::default()).await;
+        let raw = Raw::join(arena, std::slice::from_ref(&push), Script::default()).await;
+        // Pushes of identify by one that belongs here, each with other addresses of nobody.
         for round in 0..500 * scale() {
             let addresses: Vec<Vec<u8>> = (0..100)
                 .map(|number| nowhere(100 * round + number).to_vec())
                 .collect();
-            let message = rpc::identity(&addresses);
+            let message = rpc::identity(&addresses, &member);
             let asked = raw.ask(Script::bytes(rpc::stream(std::iter::once(message))));
             let _ = tokio::time::timeout(Duration::from_secs(5), asked).await;
         }
-        // More than a message may be long, at once.
-        for _ in 0..50 {
-            let asked = raw.ask(Script::bytes(vec![0x7f; 100_000]));
-            let _ = tokio::time::timeout(Duration::from_secs(5), asked).await;
+        assert!(!raw.is_out(), "the flood ended at its first message");
+        let known = arena.victim.ask(&["peers", "--json"]).json();
+        for peer in known.as_array().unwrap() {
+            let addresses = peer["addresses"].as_array().unwrap();
+            assert!(
+                addresses.len() <= 17,
+                "{} addresses of one peer",
+                addresses.len()
+            );
         }
+        // More than a message may be long, many at once.
+        let long = (0..50).map(|_| raw.ask(Script::bytes(vec![0x7f; 100_000])));
+        let long = futures::future::join_all(long);
+        let _ = tokio::time::timeout(Duration::from_secs(10), long).await;
     });
 }

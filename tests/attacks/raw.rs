@@ -65,8 +65,9 @@ pub fn framed(data: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Writes bytes as they are, and reads whatever comes.
 #[derive(Clone, Default)]
-struct RawCodec;
+pub struct RawCodec;
 
 async fn all<T: AsyncRead + Unpin>(io: &mut T) -> io::Result<Script> {
     let mut bytes = Vec::new();

@@ -64,12 +64,10 @@ pub fn idontwant(ids: impl Iterator<Item = [u8; 32]>) -> Vec<u8> {
     field(3, &field(5, &ids))
 }
 
-/// An identity that says nothing but these addresses.
-pub fn identity(addresses: &[Vec<u8>]) -> Vec<u8> {
-    addresses
-        .iter()
-        .flat_map(|address| field(2, address))
-        .collect()
+/// An identity with these addresses and one protocol, as identify pushes it.
+pub fn identity(addresses: &[Vec<u8>], protocol: &str) -> Vec<u8> {
+    let addresses = addresses.iter().flat_map(|address| field(2, address));
+    addresses.chain(field(3, protocol.as_bytes())).collect()
 }
 
 /// One after the other, each with its length before it, as they travel.

@@ -60,7 +60,10 @@ fn pending_transactions_without_end() {
     let arena = Arena::open(&scene);
     arena.withstands(&["transactions that it does not give"], async |arena| {
         let hostile = Hostile::answering(arena, |request| match request {
-            Request::Status { .. } => status(boast()),
+            Request::Status { status: own } => status(Status {
+                pending: votenode::wire::MAX_UINT,
+                ..own
+            }),
             Request::PendingIds { after } => {
                 let mut first = [0; 8];
                 first.copy_from_slice(&after.as_bytes()[..8]);
@@ -80,7 +83,18 @@ fn pending_transactions_without_end() {
             _ => Answer::Refusal,
         })
         .await;
-        hostile.until_out().await;
+        // It says so itself, as often as it is heard.
+        let request = Request::Status {
+            status: Status {
+                tip: arena.network.genesis_block(),
+                height: 0,
+                ..boast()
+            },
+        };
+        while !hostile.is_out() {
+            let _ = hostile.ask_sync(&request).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     });
 }
 
@@ -208,6 +222,7 @@ fn clocks_that_lie() {
         arena.victim.until("a block", |status| {
             status["tip"]["height"].as_u64() > before && status["mining"]["paused"].is_null()
         });
-        friend.leave().await;
+        // The friend stays until everything is mined.
+        drop(friend);
     });
 }
