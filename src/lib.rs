@@ -14,6 +14,7 @@
 //! | 1 | [`crypto`] | hashes, signatures, keys, the voter's secret, secret files |
 //! | | [`wire`] | canonical CBOR: one encoding per value, bounded before it is read |
 //! | | `files` | opening what somebody named, without waiting for it |
+//! | | `planted` | rules that tests can switch off, to see whether they notice; nothing of it is in a node that runs |
 //! | | `votenode_p2p` | a package of its own: transport, discovery, gossip, requests. Bytes and peers, nothing of voting |
 //! | 2 | [`chain`] | the rules: transactions, blocks, elections, Merkle trees, fork choice. No clock, no network, no async |
 //! | 3 | [`protocol`] | what travels between programs: topics, requests, replies, receipts |

@@ -329,10 +329,20 @@ fn no_penalty(net: &Net, counters: &mut Counters) -> Verdict {
     Ok(())
 }
 
-/// Whether all that run stand on one block, which is final where there are finalisers, and nothing is under way.
-pub fn has_converged(net: &Net) -> bool {
+/// Whether all that run stand on one block, which is final where there are finalisers, every election is closed, and
+/// nothing is under way.
+pub fn has_converged(net: &Net, elections: &[ElectionId]) -> bool {
     let hosts = running(net);
+    let closed = |election: &ElectionId| {
+        let snapshot = snapshot(net, hosts[0]);
+        let record = snapshot.election(election).unwrap();
+        record.is_none_or(|record| {
+            let closes_ms = record.election.terms.closes_at_ms + net.network.close_grace_ms;
+            snapshot.first_block_from(closes_ms).unwrap().is_some()
+        })
+    };
     net.one_tip()
+        && elections.iter().all(closed)
         && hosts.iter().all(|host| {
             let snapshot = snapshot(net, *host);
             let last = snapshot.last_certificate().unwrap();

@@ -24,15 +24,14 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    pub fn new(net: &mut Net, counters: &mut Counters) -> Self {
-        let hosts = net.hosts.len() as u64;
+    pub fn new(net: &mut Net, closes_ms: u64, counters: &mut Counters) -> Self {
         for host in 0..net.hosts.len() {
             net.hosts[host].clock_offset_ms = net.draw(1_200) as i64 - 600;
             counters.add("clocks set wrong", 1);
         }
-        // The last hosts are no finalisers.
+        // The last host is no finaliser, and mines.
         let leaver = match net.draw(3) {
-            0 => Some((hosts as usize - 1, 20_000 + net.draw(40_000))),
+            0 => Some((net.hosts.len() - 1, closes_ms - net.draw(25_000))),
             _ => None,
         };
         Self {
@@ -47,20 +46,6 @@ impl Trouble {
     /// Changes the weather, perhaps.
     pub fn act(&mut self, net: &mut Net, counters: &mut Counters) {
         self.count_crashes(net, counters);
-        if let Some((host, _)) = self.leaver.take_if(|(_, at_ms)| *at_ms <= net.now_ms) {
-            counters.add("hosts that left for long", 1);
-            // In the middle of its work, if it works at all: others may be standing by for it.
-            let at_work = |net: &Net| {
-                let running = net.hosts[host].running.as_ref();
-                running
-                    .is_none_or(|running| running.node.status().mining.phase == Some(Phase::Mining))
-            };
-            net.within(LEAVING_MS, at_work);
-            if net.hosts[host].running.is_some() {
-                net.crash(host);
-            }
-            self.gone.push(host);
-        }
         if net.draw(100) >= self.percent {
             return;
         }
@@ -113,6 +98,24 @@ impl Trouble {
                 net.weather = Weather::default();
                 net.hosts[host].clock_offset_ms = net.draw(400) as i64 - 200;
             }
+        }
+    }
+
+    /// Lets whoever leaves for long leave, when the time has come.
+    pub fn leave(&mut self, net: &mut Net, counters: &mut Counters) {
+        if let Some((host, _)) = self.leaver.take_if(|(_, at_ms)| *at_ms <= net.now_ms) {
+            counters.add("hosts that left for long", 1);
+            // In the middle of its work, if it works at all: others may be standing by for it.
+            let at_work = |net: &Net| {
+                let running = net.hosts[host].running.as_ref();
+                running
+                    .is_none_or(|running| running.node.status().mining.phase == Some(Phase::Mining))
+            };
+            net.within(LEAVING_MS, at_work);
+            if net.hosts[host].running.is_some() {
+                net.crash(host);
+            }
+            self.gone.push(host);
         }
     }
 

@@ -108,7 +108,7 @@ fn network_of(seed: u64, counters: &mut Counters) -> Net {
     net.random = seed.wrapping_mul(0x2545_f491_4f6c_dd1d);
     let hosts = LEAST_NODES + net.draw(2);
     // Some do not mine; some have little room.
-    let idler = hosts - 1 - net.draw(2);
+    let idler = hosts - 2 - net.draw(2);
     let room = if net.draw(3) == 0 { 16 } else { 200_000 };
     for host in 0..hosts {
         let seed = host as u8 + 1;
@@ -139,7 +139,7 @@ pub fn run(seed: u64, fault: Option<(Fault, Option<usize>)>, report: &mut Report
     // Trouble ends before the close, around it, or after.
     let trouble_ends_ms = schedule.closes_ms - 15_000 + net.draw(35_000);
     let people = People::new(&mut net, &schedule, &mut counters);
-    let trouble = Trouble::new(&mut net, &mut counters);
+    let trouble = Trouble::new(&mut net, schedule.closes_ms, &mut counters);
     let mut world = World {
         net,
         people,
@@ -175,6 +175,7 @@ impl World {
     }
 
     fn step(&mut self) -> Verdict {
+        self.trouble.leave(&mut self.net, &mut self.counters);
         self.people.act(&mut self.net, &mut self.counters);
         self.net.run(STEP_MS);
         self.look()
@@ -190,7 +191,8 @@ impl World {
     /// not have.
     fn converge(&mut self) -> Verdict {
         let (begin_ms, mut asked_ms) = (self.net.now_ms, self.net.now_ms);
-        while !(has_converged(&self.net) && self.people.content(&self.net)) {
+        while !(has_converged(&self.net, &self.people.elections) && self.people.content(&self.net))
+        {
             if self.net.now_ms >= begin_ms + HEALING_MS {
                 return Err(not_converged(&self.net));
             }
