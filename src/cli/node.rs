@@ -217,6 +217,10 @@ fn open_state(
     paths: &DataPaths,
 ) -> Result<PromiseFile, Failure> {
     let mut promise = PromiseFile::new(state.clone(), network.id());
+    promise.lock().map_err(|error| match error.kind() {
+        io::ErrorKind::ResourceBusy => Failure::usage(error),
+        _ => Failure::file("lock", &state, &error),
+    })?;
     let promised = promise.read().map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => Failure::usage(error),
         _ => Failure::file("read", &state, &error),

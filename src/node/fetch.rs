@@ -170,16 +170,7 @@ impl Node {
             }
             _ => self.fetch.waiting_for = Some((lowest, now_ms)),
         }
-        let asked: BTreeSet<BlockId> = self
-            .peers
-            .under_way(now_ms)
-            .filter_map(|asked| match asked {
-                Asked::Bodies(ids) => Some(ids),
-                _ => None,
-            })
-            .flatten()
-            .copied()
-            .collect();
+        let asked = self.bodies_asked();
         missing.retain(|(id, height)| !asked.contains(id) && *height < lowest_height + window);
         let mut rest = missing.as_slice();
         while let Some((_, from_height)) = rest.first() {
@@ -202,6 +193,43 @@ impl Node {
                 return;
             }
         }
+    }
+
+    /// Bodies under way.
+    fn bodies_asked(&self) -> BTreeSet<BlockId> {
+        self.peers
+            .under_way(self.now.mono_ms)
+            .filter_map(|asked| match asked {
+                Asked::Bodies(ids) => Some(ids),
+                _ => None,
+            })
+            .flatten()
+            .copied()
+            .collect()
+    }
+
+    /// Asks for bodies of a branch beside the best chain, from the lowest on. Only for what more than two thirds of the
+    /// finalisers found good: nobody else may make this node fetch what it does not follow.
+    pub(super) fn ask_bodies_beside(&mut self, mut missing: Vec<BlockId>) {
+        if self.write_failure.is_some() || self.bodies.len() >= MAX_BODIES_HELD {
+            return;
+        }
+        missing.retain(|id| !self.bodies.contains_key(id));
+        missing.truncate(BODIES_PER_REQUEST.min(MAX_BODIES));
+        let asked = self.bodies_asked();
+        missing.retain(|id| !asked.contains(id));
+        let height = |id: &BlockId| self.tree.get(id).map(|header| header.height);
+        let Some(highest) = missing.iter().filter_map(height).max() else {
+            return;
+        };
+        let Some((peer, _)) = self.peers.at_height(highest, self.now.mono_ms) else {
+            return;
+        };
+        let request = Request::Bodies {
+            blocks: List::new(missing.clone()).expect("between one and MAX_BODIES"),
+            max_bytes: BODY_BYTES,
+        };
+        self.request(peer, Asked::Bodies(missing), &request);
     }
 
     pub(super) fn bodies_came(

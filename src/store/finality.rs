@@ -157,6 +157,17 @@ fn write_certificates(
         None => (0, 0),
     };
     for certificate in certificates {
+        // A commit that was in doubt has turned out to be durable, and comes again.
+        if certificate.checkpoint <= number {
+            let stored = table.get(certificate.checkpoint)?;
+            let stored = stored.map(|stored| Checkpoint::from_bytes(stored.value()));
+            if stored
+                .transpose()?
+                .is_some_and(|stored| stored.certificate.block == certificate.block)
+            {
+                continue;
+            }
+        }
         number += 1;
         if certificate.checkpoint != number {
             return Err(StoreError::Inconsistent(

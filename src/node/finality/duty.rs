@@ -150,6 +150,12 @@ impl Duty {
         self.engine.held_count()
     }
 
+    /// Whether a message of this finaliser is in the store and its position beside the key: positions are signed and
+    /// noted in order.
+    pub(super) fn may_leave(&self, message: &SignedFinalityMessage) -> bool {
+        self.release.promised() >= Some(Promised::of(&message.message))
+    }
+
     pub(super) fn silence(&self) -> Option<Silence> {
         let failed = self.release.retry_ms().is_some();
         self.silence.or(failed.then_some(Silence::PromiseFailed))
@@ -306,7 +312,8 @@ impl Node {
                         && let Some(block) = message.message.block()
                         && let Err(failure) = self.show_branch(&block)
                     {
-                        return self.store_failed(&failure.to_string());
+                        // Others ask for what they miss; what was signed counts more.
+                        self.store_failed(&failure.to_string());
                     }
                     self.stage.finality.says.push(message);
                 }
@@ -438,6 +445,16 @@ impl Node {
         else {
             return Ok(None);
         };
+        let mut missing = Vec::new();
+        for id in &path.join {
+            if self.load_body(id)?.is_none() {
+                missing.push(*id);
+            }
+        }
+        if !missing.is_empty() {
+            self.ask_bodies_beside(missing);
+            return Ok(None);
+        }
         let mut overlay = Overlay::new(&base);
         for id in path.join {
             let (Some(header), Some(transactions)) =

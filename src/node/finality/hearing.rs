@@ -203,6 +203,10 @@ impl Node {
         {
             let note = (GUARD_NOTE.to_owned(), Some(wire::encode(&state)));
             self.stage.notes.extend([note]);
+            // Nor is said what was signed in this batch, before this was known.
+            let checkpoint = message.message.height;
+            let says = &mut self.stage.finality.says;
+            says.retain(|said| said.message.height > checkpoint);
         }
         if self.heard(message) {
             Opinion::New

@@ -239,11 +239,11 @@ impl Node {
         let finality = &self.finality;
         let votes = &finality.votes;
         let messages = match finality.duty.as_ref().filter(|duty| duty.is_running()) {
-            // The consensus knows what its rounds rest on; but not what is on disk.
+            // The consensus knows what its rounds rest on; but not whether its own may leave already.
             Some(duty) => duty
                 .held_messages()
                 .into_iter()
-                .filter(|message| message.finaliser != *duty.key() || votes.knows(message))
+                .filter(|message| message.finaliser != *duty.key() || duty.may_leave(message))
                 .collect(),
             None => votes.to_serve(),
         };

@@ -1,7 +1,9 @@
 //! The files of a finaliser's node: how far its key has signed, and the evidence when finalisers broke the rules.
 
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
 use tracing::error;
@@ -27,11 +29,15 @@ const MAX_BYTES: u64 = 1_024;
 pub struct PromiseFile {
     path: PathBuf,
     network: NetworkId,
+    /// Held for as long as anybody holds this.
+    lock: Option<Arc<File>>,
 }
 
 /// Why a finaliser's state is none.
 #[derive(Debug, thiserror::Error)]
 enum StateError {
+    #[error("another node that runs signs with the finaliser's key of {}: end it first", .0.display())]
+    InUse(PathBuf),
     #[error(
         "{} is damaged. If you are sure that this key signed nothing that this node's data does not know of, move it away",
         .0.display()
@@ -53,7 +59,32 @@ enum StateError {
 impl PromiseFile {
     /// The file at this path, for a key in this network.
     pub fn new(path: PathBuf, network: NetworkId) -> Self {
-        Self { path, network }
+        Self {
+            path,
+            network,
+            lock: None,
+        }
+    }
+
+    /// Keeps every other process on this machine from signing by this file, until this is dropped. What is locked is a
+    /// file beside it, for the file itself is replaced whenever it changes.
+    pub fn lock(&mut self) -> io::Result<()> {
+        let mut path = self.path.as_os_str().to_owned();
+        path.push(".lock");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let lock = options.open(path)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let error = StateError::InUse(self.path.clone());
+                return Err(io::Error::new(ErrorKind::ResourceBusy, error));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        self.lock = Some(Arc::new(lock));
+        Ok(())
     }
 
     /// The file that belongs to a key file: the same name with `.state` behind it.
@@ -170,6 +201,21 @@ pub(super) fn keep_evidence(paths: &DataPaths, network: &NetworkId, conflict: &C
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn one_process_signs_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = PromiseFile::beside(&dir.path().join("ada.key"));
+        let network = NetworkId::from_bytes([1; 32]);
+        let mut first = PromiseFile::new(path.clone(), network);
+        let mut second = PromiseFile::new(path, network);
+        first.lock().unwrap();
+        let refused = second.lock().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ResourceBusy);
+        assert!(refused.to_string().contains("ada.key.state"), "{refused}");
+        drop(first);
+        second.lock().unwrap();
+    }
 
     #[test]
     fn a_promise_is_kept() {
