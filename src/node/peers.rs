@@ -14,6 +14,8 @@ pub(super) const MAX_REQUESTS_PER_PEER: usize = 3;
 const PAUSE_MS: u64 = 250;
 /// Failures in a row that are counted: the longest pause is half a minute.
 const MAX_FAILURES: u32 = 7;
+/// Claims in a row that a peer may fail to make good: it may have mined, reorganised or started anew meanwhile.
+const BROKEN_CLAIMS_FORGIVEN: u32 = 2;
 
 /// A request under way for longer than this, in milliseconds, is made to somebody else too.
 const SLOW_MS: u64 = 8_000;
@@ -63,6 +65,8 @@ pub(super) struct Peer {
     paused_until_ms: u64,
     /// Requests in a row that brought nothing.
     failures: u32,
+    /// Claims in a row that it did not make good.
+    broken_claims: u32,
     requests: usize,
 }
 
@@ -199,6 +203,16 @@ impl Peers {
         }
     }
 
+    /// A peer did not give what it says it has, and is left alone for a moment. Says whether that happens too often.
+    pub(super) fn breaks_claim(&mut self, peer: &PeerId, now_ms: u64) -> bool {
+        self.pause(peer, now_ms);
+        let Some(entry) = self.peers.get_mut(peer) else {
+            return false;
+        };
+        entry.broken_claims = entry.broken_claims.saturating_add(1);
+        entry.broken_claims > BROKEN_CLAIMS_FORGIVEN
+    }
+
     /// The peer to ask for blocks from this height on, and the height that it has reached: one that can take a request,
     /// rather one that answers than one that does not, rather an idle one than a busy one.
     pub(super) fn at_height(&self, height: u64, now_ms: u64) -> Option<(PeerId, u64)> {
@@ -242,6 +256,7 @@ impl Peers {
     pub(super) fn useful(&mut self, peer: &PeerId) {
         if let Some(entry) = self.peers.get_mut(peer) {
             entry.failures = 0;
+            entry.broken_claims = 0;
         }
     }
 

@@ -3,7 +3,7 @@
 use tracing::{debug, info, warn};
 
 use super::Node;
-use super::advance::MAX_JOIN;
+use crate::chain::state::Tip;
 use crate::planted::{self, Fault};
 use crate::store::Commit;
 
@@ -11,8 +11,6 @@ use crate::store::Commit;
 pub(super) const PIN_NOTE: &str = "pin";
 /// Name of the note that keeps the height at which the operator let go of a pinned closing block.
 pub(super) const RELEASED_NOTE: &str = "released";
-/// Blocks looked at for a closing block that became deep enough: as many as may join at once.
-const MAX_SCAN: u64 = MAX_JOIN as u64;
 
 impl Node {
     /// Whether a block with this timestamp after that parent is the closing block of an election.
@@ -24,43 +22,45 @@ impl Node {
             .any(|closing_ms| *closing_ms <= timestamp_ms)
     }
 
-    /// Where nobody finalises, keeps to closing blocks that are deep enough.
+    /// Where nobody finalises, keeps to the latest closing block that is deep enough.
     pub(super) fn pin_closings(&mut self, tip_height: u64) {
         if self.network.finalises() || planted::is(Fault::PinIgnored) {
             return;
         }
-        let Some(height) = tip_height
-            .checked_sub(self.network.confirmations)
-            .filter(|height| *height > 0)
+        // Who is catching up may stand on a branch that the others have left, and knows of a better one.
+        if self.best_header_height() > tip_height {
+            return;
+        }
+        let pinned = self.tree.pin().map_or(0, |(_, pinned)| pinned);
+        let Some(closing) = self
+            .deep_closing(tip_height)
+            .filter(|closing| closing.height > pinned.max(self.released_height))
         else {
             return;
         };
-        let pinned = self.tree.pin().map_or(0, |(_, pinned)| pinned);
-        let from = pinned.max(self.released_height) + 1;
-        // Several blocks may have joined at once; each of them may have closed an election.
-        for height in (from.max(height.saturating_sub(MAX_SCAN))..=height).rev() {
-            let snapshot = self.store.snapshot();
-            let (Ok(Some((_, parent))), Ok(Some((id, header)))) =
-                (snapshot.main_block(height - 1), snapshot.main_block(height))
-            else {
-                return;
+        if self.tree.set_pin(closing.id, closing.height) {
+            debug!(
+                height = closing.height,
+                "keeps to the closing block of an election"
+            );
+            let commit = Commit {
+                notes: vec![(PIN_NOTE.to_owned(), Some(closing.id.to_bytes().to_vec()))],
+                ..Commit::default()
             };
-            if !self.passes_closing(parent.timestamp_ms, header.timestamp_ms) {
-                continue;
+            // Losing it in a crash is harmless: the closing block is found again at start.
+            if let Err(failure) = self.store.commit(commit) {
+                warn!(%failure, "the pinned closing block is not written");
             }
-            if self.tree.set_pin(id, height) {
-                debug!(height, "keeps to the closing block of an election");
-                let commit = Commit {
-                    notes: vec![(PIN_NOTE.to_owned(), Some(id.to_bytes().to_vec()))],
-                    ..Commit::default()
-                };
-                // Losing it in a crash is harmless: the closing block is found again when the next block joins.
-                if let Err(failure) = self.store.commit(commit) {
-                    warn!(%failure, "the pinned closing block is not written");
-                }
-            }
-            return;
         }
+    }
+
+    /// The latest closing block of any election with the confirmations on top.
+    fn deep_closing(&self, tip_height: u64) -> Option<Tip> {
+        let height = tip_height.checked_sub(self.network.confirmations)?;
+        let snapshot = self.store.snapshot();
+        let (_, deep) = snapshot.main_block(height).ok()??;
+        let closing_ms = self.closings.range(..=deep.timestamp_ms).next_back()?;
+        snapshot.first_block_from(*closing_ms).ok()?
     }
 
     /// The operator's word: most work is followed again.

@@ -94,6 +94,7 @@ impl Node {
                 "transactions from before wait for a block"
             );
         }
+        self.pin_closings(tip);
         Ok(())
     }
 

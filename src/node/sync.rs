@@ -25,8 +25,7 @@ const MAX_POOL_PAGES: usize = 32;
 const TRANSACTION_BYTES: u64 = 1024 * 1024;
 /// Score points for a reply that no correct peer sends.
 const LIE_POINTS: u32 = 20;
-/// Score points for a claim that the same peer does not make good. It may have changed its mind meanwhile; honest ones do
-/// so rarely, and never again and again.
+/// Score points for a claim that the same peer does not make good, once that happens again and again.
 const CLAIM_POINTS: u32 = 25;
 
 impl Node {
@@ -243,12 +242,7 @@ impl Node {
         let Some((id, height)) = last else {
             // Nothing follows what is here, and yet it says that it is further.
             if self.boasts(&peer) {
-                self.penalize(
-                    peer,
-                    CLAIM_POINTS,
-                    "it claims a chain that it does not give",
-                );
-                self.peers.pause(&peer, self.now.mono_ms);
+                self.claim_broken(peer, "it claims a chain that it does not give");
             }
             return;
         };
@@ -305,11 +299,16 @@ impl Node {
         );
     }
 
+    /// A peer did not give what it says it has.
+    fn claim_broken(&mut self, peer: PeerId, why: &str) {
+        if self.peers.breaks_claim(&peer, self.now.mono_ms) {
+            self.penalize(peer, CLAIM_POINTS, why);
+        }
+    }
+
     fn pool_came(&mut self, peer: PeerId, asked: &[TxId], transactions: Vec<Transaction>) {
         if transactions.is_empty() {
-            self.peers.pause(&peer, self.now.mono_ms);
-            let why = "it names transactions that it does not give";
-            return self.penalize(peer, CLAIM_POINTS, why);
+            return self.claim_broken(peer, "it names transactions that it does not give");
         }
         let wanted: std::collections::BTreeSet<&TxId> = asked.iter().collect();
         let mut came = std::collections::BTreeSet::new();
@@ -326,6 +325,7 @@ impl Node {
         {
             self.ask_pooled(peer, asked[last + 1..].to_vec());
         }
+        self.peers.useful(&peer);
         self.pooled(peer, transactions);
     }
 

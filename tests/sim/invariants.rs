@@ -87,6 +87,8 @@ struct Kept {
     certified: BTreeMap<u64, BlockId>,
     /// Where nobody finalises: closing blocks that were deep enough.
     closings: BTreeMap<ElectionId, BlockId>,
+    /// Height up to which the operator let go.
+    released_height: u64,
 }
 
 /// What was seen in the run so far.
@@ -139,8 +141,10 @@ impl Watch {
     }
 
     /// The operator of this host let go of the closing blocks that it kept to.
-    pub fn released(&mut self, host: usize) {
-        self.kept.entry(host).or_default().closings.clear();
+    pub fn released(&mut self, net: &Net, host: usize) {
+        let kept = self.kept.entry(host).or_default();
+        kept.closings.clear();
+        kept.released_height = net.tip(host).0;
     }
 
     /// Two nodes that stand on one block have one state.
@@ -249,6 +253,11 @@ impl Watch {
                 );
             }
         }
+        // Who knows of a better chain than its own is not to keep to anything on the way there.
+        let status = net.node(host).status();
+        if status.best_header_height > status.tip.height {
+            return Ok(());
+        }
         for election in elections {
             let Some(record) = snapshot.election(election).unwrap() else {
                 continue;
@@ -256,6 +265,7 @@ impl Watch {
             let closes_ms = record.election.terms.closes_at_ms + net.network.close_grace_ms;
             if let Some(closing) = snapshot.first_block_from(closes_ms).unwrap()
                 && snapshot.tip().height >= closing.height + net.network.confirmations
+                && closing.height > kept.released_height
             {
                 kept.closings.insert(*election, closing.id);
             }

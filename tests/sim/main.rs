@@ -29,15 +29,27 @@ mod world;
 use counters::{Counters, TROUBLES};
 
 /// Seeds of the run that is part of all tests.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
 
 fn number(name: &str, default: u64) -> u64 {
     let text = std::env::var(name).ok();
     text.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+/// `VOTENODE_SIM_LOG=info`, as with `RUST_LOG`, shows what the nodes of a run say.
+fn show_logs() {
+    if let Ok(filter) = std::env::var("VOTENODE_SIM_LOG") {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .without_time()
+            .try_init();
+    }
+}
+
 #[test]
 fn every_seed_keeps_every_invariant() {
+    show_logs();
     let count = number("VOTENODE_SIM_SEEDS", SEEDS);
     let first = number("VOTENODE_SIM_FIRST", 1);
     let begin = std::time::Instant::now();

@@ -201,7 +201,7 @@ impl World {
                 for host in invariants::running(&self.net) {
                     if self.net.node(host).status().competing.is_some() {
                         self.counters.add("closing blocks let go by operators", 1);
-                        self.watch.released(host);
+                        self.watch.released(&self.net, host);
                         self.net.input(host, Input::ReleasePin);
                     }
                 }

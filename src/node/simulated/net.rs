@@ -339,6 +339,7 @@ impl Net {
         let Some(running) = &mut self.hosts[host].running else {
             return;
         };
+        let _log = tracing::error_span!("host", host, at_ms = now.mono_ms).entered();
         let mut effects = running.node.handle(batch, now);
         running.wakeup_ms = Some(running.node.next_wakeup_ms());
         let killed = self.crash_per_mille > 0 && self.draw(1_000) < self.crash_per_mille;
