@@ -207,28 +207,33 @@ fn whoever_claims_a_chain_and_does_not_give_it_is_scored_down() {
         pending: 0,
         clock_ms: net.wall_ms(),
     };
-    let now = net.now(0);
-    let effects = net
-        .node_mut(0)
-        .handle(vec![Input::PeerStatus { peer, status }], now);
-    let tag = effects.iter().find_map(|effect| match effect {
-        crate::node::Effect::Request { tag, data, .. } => {
-            let request: Request = wire::decode(data).unwrap();
-            matches!(request, Request::Headers { .. }).then_some(*tag)
-        }
-        _ => None,
-    });
     let nothing = Reply::Headers {
         headers: List::new(Vec::new()).unwrap(),
     };
-    let response = Input::Response {
-        tag: tag.unwrap(),
-        peer,
-        reply: Some(wire::encode(&nothing)),
-    };
-    let effects = net.node_mut(0).handle(vec![response], now);
-    let blamed = effects.iter().any(|effect| {
-        matches!(effect, crate::node::Effect::Penalize { peer: whom, .. } if *whom == peer)
-    });
-    assert!(blamed);
+    let mut now = net.now(0);
+    // Twice it may have changed its mind meanwhile.
+    for turn in 0..3 {
+        now.mono_ms += 60_000;
+        now.wall_ms += 60_000;
+        let node = net.node_mut(0);
+        let status = status.clone();
+        let effects = node.handle(vec![Input::PeerStatus { peer, status }], now);
+        let tag = effects.iter().find_map(|effect| match effect {
+            crate::node::Effect::Request { tag, data, .. } => {
+                let request: Request = wire::decode(data).unwrap();
+                matches!(request, Request::Headers { .. }).then_some(*tag)
+            }
+            _ => None,
+        });
+        let response = Input::Response {
+            tag: tag.unwrap(),
+            peer,
+            reply: Some(wire::encode(&nothing)),
+        };
+        let effects = node.handle(vec![response], now);
+        let blamed = effects.iter().any(|effect| {
+            matches!(effect, crate::node::Effect::Penalize { peer: whom, .. } if *whom == peer)
+        });
+        assert_eq!(blamed, turn == 2, "turn {turn}");
+    }
 }
