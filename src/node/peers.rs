@@ -203,14 +203,15 @@ impl Peers {
         }
     }
 
-    /// A peer did not give what it says it has, and is left alone for a moment. Says whether that happens too often.
-    pub(super) fn breaks_claim(&mut self, peer: &PeerId, now_ms: u64) -> bool {
+    /// A peer did not give what it says it has, and is left alone for a moment. Gives how often in a row that happened
+    /// beyond what is forgiven.
+    pub(super) fn breaks_claim(&mut self, peer: &PeerId, now_ms: u64) -> u32 {
         self.pause(peer, now_ms);
         let Some(entry) = self.peers.get_mut(peer) else {
-            return false;
+            return 0;
         };
         entry.broken_claims = entry.broken_claims.saturating_add(1);
-        entry.broken_claims > BROKEN_CLAIMS_FORGIVEN
+        entry.broken_claims.saturating_sub(BROKEN_CLAIMS_FORGIVEN)
     }
 
     /// The peer to ask for blocks from this height on, and the height that it has reached: one that can take a request,

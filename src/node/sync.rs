@@ -25,7 +25,8 @@ const MAX_POOL_PAGES: usize = 32;
 const TRANSACTION_BYTES: u64 = 1024 * 1024;
 /// Score points for a reply that no correct peer sends.
 const LIE_POINTS: u32 = 20;
-/// Score points for a claim that the same peer does not make good, once that happens again and again.
+/// Score points for a claim that the same peer does not make good, once that happens again and again; each time more, for
+/// points are forgiven as time goes by.
 const CLAIM_POINTS: u32 = 25;
 
 impl Node {
@@ -301,8 +302,9 @@ impl Node {
 
     /// A peer did not give what it says it has.
     fn claim_broken(&mut self, peer: PeerId, why: &str) {
-        if self.peers.breaks_claim(&peer, self.now.mono_ms) {
-            self.penalize(peer, CLAIM_POINTS, why);
+        let times = self.peers.breaks_claim(&peer, self.now.mono_ms);
+        if times > 0 {
+            self.penalize(peer, CLAIM_POINTS.saturating_mul(times), why);
         }
     }
 

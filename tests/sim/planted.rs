@@ -47,7 +47,8 @@ const PLANTED: [Planted; 20] = [
     everywhere(Fault::DropUnsaid, &[ACCEPTED]),
     everywhere(Fault::CheckpointCrossed, &[FINAL_STAYS, CONVERGENCE]),
     everywhere(Fault::PinIgnored, &[FINAL_STAYS]),
-    everywhere(Fault::NoGuard, &[ONE_WORD]),
+    // Or a finaliser hears first what its key said elsewhere, and falls silent.
+    everywhere(Fault::NoGuard, &[ONE_WORD, CONVERGENCE]),
     everywhere(Fault::BoundlessPool, &[BOUNDS]),
     everywhere(Fault::HeldForEver, &[CONVERGENCE]),
     everywhere(Fault::DubiousForEver, &[CONVERGENCE]),
