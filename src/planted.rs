@@ -41,8 +41,6 @@ pub enum Fault {
     IdleChatter,
     /// Pools are not compared: gossip alone has to bring everything.
     NoPoolComparison,
-    /// Peers are not asked where they stand.
-    NoStatus,
     /// Whoever passes on the vote of a voter who is not known yet is taken for a liar.
     UnknownIsLie,
     /// A block joins without the last of its votes.

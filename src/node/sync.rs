@@ -66,7 +66,6 @@ impl Node {
         if self
             .peers
             .is_asking(&peer, |asked| matches!(asked, Asked::Status))
-            || planted::is(Fault::NoStatus)
         {
             return;
         }

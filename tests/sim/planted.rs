@@ -35,7 +35,7 @@ const fn alone(fault: Fault, found_by: &'static [&'static str]) -> Planted {
     }
 }
 
-const PLANTED: [Planted; 20] = [
+const PLANTED: [Planted; 19] = [
     alone(Fault::HigherIdWins, &[CONVERGENCE]),
     everywhere(Fault::NoRollCheck, &[RECOUNT]),
     everywhere(Fault::SecondVoteCounts, &[ONCE]),
@@ -52,9 +52,9 @@ const PLANTED: [Planted; 20] = [
     everywhere(Fault::BoundlessPool, &[BOUNDS]),
     everywhere(Fault::HeldForEver, &[CONVERGENCE]),
     everywhere(Fault::DubiousForEver, &[CONVERGENCE]),
-    everywhere(Fault::IdleChatter, &[SILENCE]),
+    // Or its neighbours have enough of it first.
+    everywhere(Fault::IdleChatter, &[SILENCE, NO_PENALTY]),
     everywhere(Fault::NoPoolComparison, &[CONVERGENCE, ACCEPTED]),
-    everywhere(Fault::NoStatus, &[CONVERGENCE, ACCEPTED]),
     everywhere(Fault::UnknownIsLie, &[NO_PENALTY]),
     alone(Fault::VoteLost, &[SAME_STATE]),
 ];
