@@ -5,31 +5,38 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
-/// Where distributions put the library. This build of it is for programs with threads.
-const PLACES: [&str; 5] = [
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib64/faketime/libfaketimeMT.so.1",
-    "/usr/lib/faketime/libfaketimeMT.so.1",
-    "/usr/local/lib/faketime/libfaketimeMT.so.1",
-];
+/// How libfaketime gets into a process: a variable of its environment, as the program `faketime` sets it. The build of it
+/// is the one for programs with threads.
+#[derive(Clone)]
+pub struct Library(String, String);
 
 /// The library, or what is missing.
-pub fn library() -> Result<PathBuf, String> {
-    let found = PLACES.iter().map(PathBuf::from).find(|path| path.exists());
-    found.ok_or_else(|| "no libfaketime here (Debian has it in faketime)".to_owned())
+pub fn library() -> Result<Library, String> {
+    let missing = "no libfaketime here (Debian has it in faketime)";
+    let told = Command::new("faketime")
+        .args(["-m", "-f", "+0s", "env"])
+        .output();
+    let told = told.map_err(|error| format!("{missing}: {error}"))?;
+    let variables = String::from_utf8_lossy(&told.stdout);
+    variables
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .find(|(_, value)| value.contains("libfaketime"))
+        .map(|(name, value)| Library(name.to_owned(), value.to_owned()))
+        .ok_or_else(|| missing.to_owned())
 }
 
 /// The clock of one process: a file that says how far it is off.
 pub struct Clock {
-    library: PathBuf,
+    library: Library,
     file: PathBuf,
 }
 
 impl Clock {
     /// A clock that goes right, told by a file that is made.
-    pub fn new(library: PathBuf, file: PathBuf) -> Self {
+    pub fn new(library: Library, file: PathBuf) -> Self {
         let clock = Self { library, file };
         clock.set(0);
         clock
@@ -44,15 +51,18 @@ impl Clock {
     }
 
     /// What a process has to be started with to go by it.
-    pub fn variables(&self) -> Vec<(&'static str, String)> {
-        let text = |path: &PathBuf| path.to_str().unwrap().to_owned();
-        vec![
-            ("LD_PRELOAD", text(&self.library)),
-            ("FAKETIME_TIMESTAMP_FILE", text(&self.file)),
-            ("FAKETIME_CACHE_DURATION", "1".to_owned()),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    pub fn variables(&self) -> Vec<(String, String)> {
+        let Library(name, value) = &self.library;
+        let file = self.file.to_str().unwrap();
+        [
+            (name.as_str(), value.as_str()),
+            ("FAKETIME_TIMESTAMP_FILE", file),
+            ("FAKETIME_CACHE_DURATION", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
             // Shared memory would outlive a process that is killed.
-            ("FAKETIME_DISABLE_SHM", "1".to_owned()),
+            ("FAKETIME_DISABLE_SHM", "1"),
         ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
     }
 }

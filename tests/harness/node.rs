@@ -16,7 +16,7 @@ pub struct Node<'s> {
     place: Place,
     name: String,
     arguments: Vec<String>,
-    variables: Vec<(&'static str, String)>,
+    variables: Vec<(String, String)>,
     process: Option<Process>,
 }
 
@@ -34,7 +34,7 @@ impl<'s> Node<'s> {
         place: Place,
         name: &str,
         arguments: &[&str],
-        variables: Vec<(&'static str, String)>,
+        variables: Vec<(String, String)>,
     ) -> Self {
         Self {
             scene,
@@ -82,7 +82,7 @@ impl<'s> Node<'s> {
         assert!(self.process.is_none(), "{} runs", self.name);
         let mut command = self.scene.command(&self.place, &self.name, "votenode");
         command.args(&self.arguments);
-        command.envs(self.variables.iter().map(|(name, value)| (*name, value)));
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         self.process = Some(self.scene.start(command, &self.name));
     }
 

@@ -74,7 +74,7 @@ fn whatever_goes_wrong_nothing_acknowledged_is_lost_and_nothing_final_reverts() 
     }
 }
 
-fn run(faketime: &Path) {
+fn run(faketime: &clock::Library) {
     let (seconds, seed) = (variable(SECONDS, FEW_SECONDS), variable(SEED, 1));
     println!("{SECONDS}={seconds} {SEED}={seed}");
     let begun = Instant::now();
@@ -164,7 +164,7 @@ fn start<'s>(
     lan: &Lan,
     genesis: &Path,
     keys: &[PathBuf],
-    faketime: &Path,
+    faketime: &clock::Library,
 ) -> Vec<Machine<'s>> {
     let machine = |index: usize| {
         let (host, name) = (index + 1, format!("node{}", index + 1));
@@ -187,7 +187,7 @@ fn start<'s>(
         }
         let clock = WRONG_CLOCKS
             .contains(&index)
-            .then(|| Clock::new(faketime.to_owned(), scene.path(&format!("{name}.clock"))));
+            .then(|| Clock::new(faketime.clone(), scene.path(&format!("{name}.clock"))));
         let variables = clock.as_ref().map(Clock::variables).unwrap_or_default();
         Machine {
             node: Node::at_rest(scene, lan.host(host), &name, &flags, variables),
