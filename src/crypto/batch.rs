@@ -78,17 +78,9 @@ impl BatchVerifier {
 
     /// The verdict on each claim, in the order in which they were pushed.
     pub fn verify(self, seed: &[u8; 32]) -> Vec<bool> {
-        decided(
-            self.claims,
-            self.transcript,
-            seed,
-            |claims, coefficients| {
-                if let [claim] = claims {
-                    return claim.holds();
-                }
-                signatures_hold(claims, coefficients)
-            },
-        )
+        let Self { claims, transcript } = self;
+        let alone = SignatureClaim::holds;
+        decided(claims, &transcript, seed, alone, signatures_hold)
     }
 }
 
@@ -151,30 +143,29 @@ impl RingBatchVerifier {
     pub fn verify(self, seed: &[u8; 32]) -> Vec<bool> {
         decided(
             self.claims,
-            self.transcript,
+            &self.transcript,
             seed,
-            |claims, coefficients| {
-                if let [claim] = claims {
-                    return claim.holds();
-                }
-                proofs_hold(claims, coefficients)
-            },
+            Claim::holds,
+            proofs_hold,
         )
     }
 }
 
-/// The verdict on each claim, where `all_hold` tells whether all of some hold; `None` is one that could not be decoded.
+/// The verdict on each claim, where `holds` tells whether one holds and `all_hold` whether all of some do; `None` is a
+/// claim that could not be decoded.
 fn decided<C>(
     claims: Vec<Option<C>>,
-    transcript: Vec<u8>,
+    transcript: &[u8],
     seed: &[u8; 32],
+    holds: impl Fn(&C) -> bool,
     all_hold: impl Fn(&[&C], &mut Coefficients) -> bool,
 ) -> Vec<bool> {
-    let mut coefficients = Coefficients::new(&transcript, seed);
+    let mut coefficients = Coefficients::new(transcript, seed);
     // What cannot be decoded is refused without dragging the rest out of the batch.
     let decoded: Vec<&C> = claims.iter().flatten().collect();
-    let mut answers = verdicts(decoded.len(), |range| {
-        all_hold(&decoded[range], &mut coefficients)
+    let mut answers = verdicts(decoded.len(), |range| match &decoded[range] {
+        [claim] => holds(claim),
+        claims => all_hold(claims, &mut coefficients),
     })
     .into_iter();
     claims
