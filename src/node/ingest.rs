@@ -8,7 +8,7 @@
 use tracing::debug;
 use votenode_p2p::{MessageId, PeerId, Verdict};
 
-use super::intake::{Bringer, Fate, Held, Ticket};
+use super::intake::{Bringer, Fate, Held, Room, Ticket};
 use super::mempool::Refusal;
 use super::{Effect, Job, Node, Submitter};
 use crate::chain::form::check_form;
@@ -68,8 +68,14 @@ impl Node {
             let text = format!("a {} on topic {}", alien.kind().name(), topic.name());
             return self.reject_gossip(id, from, &text);
         }
-        if self.crowded_out() || self.write_failure.is_some() || self.intake.crowded(&from) {
+        if self.crowded_out() || self.write_failure.is_some() {
             return self.report(id, from, Verdict::Ignore);
+        }
+        match self.intake.room_of(&from) {
+            Room::Left => {}
+            // While this node catches up, nearly everything refers to what it has yet to learn.
+            Room::Held if !self.is_syncing() => return self.ignore_useless(id, from),
+            Room::Held | Room::Busy => return self.report(id, from, Verdict::Ignore),
         }
         self.take(Bringer::Gossip { id, from }, transactions);
     }

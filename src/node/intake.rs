@@ -57,6 +57,17 @@ pub(super) struct Held {
     pub(super) deadline_ms: u64,
 }
 
+/// Whether there is room for another array of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// There is.
+    Left,
+    /// No: this node has yet to look at what the peer brought.
+    Busy,
+    /// No: most of what the peer brought refers to nothing that is known here.
+    Held,
+}
+
 /// Everything under way between arrival and mempool.
 #[derive(Default)]
 pub(super) struct Intake {
@@ -71,10 +82,20 @@ impl Intake {
         self.held.len()
     }
 
-    /// Whether a peer has as much under way as one peer may.
-    pub(super) fn crowded(&self, peer: &PeerId) -> bool {
-        let theirs = self.tickets.values().filter(|ticket| ticket.is_from(peer));
-        theirs.count() >= MAX_TICKETS_PER_PEER
+    /// How much of what one peer may have under way a peer has.
+    pub(super) fn room_of(&self, peer: &PeerId) -> Room {
+        let (mut under_way, mut held) = (0, 0);
+        for ticket in self.tickets.values().filter(|ticket| ticket.is_from(peer)) {
+            under_way += 1;
+            held += usize::from(ticket.held > 0);
+        }
+        if under_way < MAX_TICKETS_PER_PEER {
+            Room::Left
+        } else if 2 * held > under_way {
+            Room::Held
+        } else {
+            Room::Busy
+        }
     }
 
     /// Whether another transaction of this array may be held.
@@ -140,5 +161,39 @@ impl Fate {
                 reason: Reason::from(&invalid),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(peer: PeerId, held: usize) -> Ticket {
+        Ticket {
+            bringer: Bringer::Pool { from: peer },
+            fates: vec![None],
+            kinds: vec![Kind::Vote],
+            open: 1,
+            held,
+        }
+    }
+
+    #[test]
+    fn a_peer_has_its_room_and_no_more() {
+        let (peer, other) = (PeerId::random(), PeerId::random());
+        let mut intake = Intake::default();
+        for number in 0..MAX_TICKETS_PER_PEER as u64 {
+            assert_eq!(intake.room_of(&peer), Room::Left);
+            intake.tickets.insert(number, of(peer, 0));
+        }
+        assert_eq!(intake.room_of(&peer), Room::Busy);
+        assert_eq!(intake.room_of(&other), Room::Left);
+        // What waits for something unknown is told apart from what waits for this node.
+        for ticket in intake.tickets.values_mut() {
+            ticket.held = 1;
+        }
+        assert_eq!(intake.room_of(&peer), Room::Held);
+        intake.tickets.pop_first();
+        assert_eq!(intake.room_of(&peer), Room::Left);
     }
 }

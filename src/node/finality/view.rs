@@ -58,7 +58,7 @@ impl Node {
         let finality = &self.finality;
         let (block, height) = self.checkpoint();
         let under_way = finality.is_under_way();
-        let round = finality.votes.round();
+        let round = finality.votes.round(&finality.set);
         let present: Vec<&PublicKey> = finality.votes.present(round).collect();
         let finalisers = finality
             .set
@@ -130,15 +130,23 @@ impl Node {
             }
         }
         let waits = finality.candidate && finality.pull.in_vain();
-        let round = finality.votes.round();
+        let round = finality.votes.round(&finality.set);
         let present: Vec<&PublicKey> = finality.votes.present(round).collect();
         let power: u64 = present
             .iter()
             .filter_map(|key| finality.set.member(key))
             .map(|member| member.power)
             .sum();
-        if !waits || finality.set.is_quorum(power) {
+        if !waits {
             return None;
+        }
+        if finality.set.is_quorum(power) {
+            return Some(format!(
+                "checkpoint {} is not decided yet, in round {round}: finalisers with {power} of {} votes were heard, none \
+                 of them lately",
+                finality.next(),
+                finality.set.total()
+            ));
         }
         let missing: Vec<String> = finality
             .set

@@ -189,14 +189,24 @@ impl Votes {
             .map(|(key, _)| key)
     }
 
-    /// The latest round that anything was heard of.
-    pub(super) fn round(&self) -> u64 {
-        self.said
-            .values()
-            .filter_map(|said| said.last_key_value())
-            .map(|((round, _), _)| *round)
-            .max()
-            .unwrap_or(0)
+    /// The latest round that more than a third of the power has reached, as far as it was heard: a liar alone can name
+    /// any.
+    pub(super) fn round(&self, set: &FinaliserSet) -> u64 {
+        let mut reached: Vec<(u64, u64)> = self
+            .said
+            .iter()
+            .filter_map(|(key, said)| {
+                let ((round, _), _) = said.last_key_value()?;
+                Some((*round, set.member(key)?.power))
+            })
+            .collect();
+        reached.sort_unstable_by(|a, b| b.cmp(a));
+        let mut power = 0;
+        let round = reached.into_iter().find(|(_, theirs)| {
+            power += theirs;
+            set.has_honest(power)
+        });
+        round.map_or(0, |(round, _)| round)
     }
 
     /// What others may lack, the latest rounds first.
@@ -221,5 +231,25 @@ impl Votes {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.all().count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::testing::{finalising_network, prevote};
+
+    #[test]
+    fn the_round_is_one_that_somebody_honest_is_in() {
+        let network = finalising_network();
+        let set = FinaliserSet::genesis(&network);
+        let mut votes = Votes::new(1);
+        assert_eq!(votes.round(&set), 0);
+        for (number, round) in [(1, 10_000), (2, 3), (3, 2)] {
+            votes.hear(prevote(&network, number, 1, round, 0));
+        }
+        assert_eq!(votes.round(&set), 3);
+        votes.hear(prevote(&network, 4, 1, 4, 0));
+        assert_eq!(votes.round(&set), 4);
     }
 }
