@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod document;
+mod refused;
+
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use self::document::{document, documented};
 use super::*;
 use crate::node::handle::Command;
 use crate::node::testing::{Fabricated, fabricate, fabricate_final};
@@ -112,90 +116,6 @@ fn peer() -> votenode_p2p::PeerInfo {
         topics: vec!["a".into()],
         connected_since: std::time::Instant::now(),
     }
-}
-
-fn document() -> Value {
-    serde_json::from_str(include_str!("openapi.json")).unwrap()
-}
-
-/// The part of JSON Schema that the document uses. What it does not know fails.
-fn check(document: &Value, schema: &Value, value: &Value, at: &str) {
-    if let Some(reference) = schema["$ref"].as_str() {
-        let target = document.pointer(reference.strip_prefix('#').unwrap());
-        return check(document, target.unwrap(), value, at);
-    }
-    if let Some(choices) = schema["oneOf"].as_array() {
-        let null = json!({ "type": "null" });
-        let other = choices.iter().find(|choice| **choice != null).unwrap();
-        if !value.is_null() {
-            check(document, other, value, at);
-        }
-        return;
-    }
-    let kind = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
-        Value::Number(_) => "integer",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
-    let types: Vec<&str> = match &schema["type"] {
-        Value::Array(types) => types.iter().map(|name| name.as_str().unwrap()).collect(),
-        name => vec![name.as_str().unwrap_or_else(|| panic!("{at} has no type"))],
-    };
-    assert!(
-        types.contains(&kind),
-        "{at}: {kind} where {types:?} is documented"
-    );
-    if let Some(values) = schema["enum"].as_array() {
-        assert!(values.contains(value), "{at}: {value}");
-    }
-    if let (Some(pattern), Some(text)) = (schema["pattern"].as_str(), value.as_str()) {
-        let hex = text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        assert!(
-            hex && (pattern != "^[0-9a-f]{64}$" || text.len() == 64),
-            "{at}: {text}"
-        );
-    }
-    if let (Some(minimum), Some(number)) = (schema["minimum"].as_i64(), value.as_i64()) {
-        assert!(number >= minimum, "{at}: {number}");
-    }
-    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
-        check(document, &schema["items"], item, &format!("{at}[{index}]"));
-    }
-    if let (Some(object), Some(properties)) = (value.as_object(), schema["properties"].as_object())
-    {
-        for required in schema["required"].as_array().unwrap() {
-            assert!(
-                object.contains_key(required.as_str().unwrap()),
-                "{at} lacks {required}"
-            );
-        }
-        for (name, member) in object {
-            let known = properties.get(name);
-            let known = known.unwrap_or_else(|| panic!("{at}.{name} is not documented"));
-            check(document, known, member, &format!("{at}.{name}"));
-        }
-    }
-}
-
-/// Checks an answer against what the document says about it.
-fn documented(method: &str, path: &str, answer: &Answer) -> Value {
-    let document = document();
-    let response = &document["paths"][path][method]["responses"][answer.status.to_string()];
-    assert!(
-        response.is_object(),
-        "{path} has no documented {}",
-        answer.status
-    );
-    let value = answer.json();
-    let schema = &response["content"]["application/json"]["schema"];
-    check(&document, schema, &value, path);
-    value
 }
 
 #[test]
@@ -409,177 +329,6 @@ async fn a_dropped_transaction_is_told_with_its_reason() {
     assert_eq!(answer.error_code(), "dropped");
     assert!(answer.body.contains("voted in this election already"));
     documented("get", "/api/v1/transactions/{id}", &answer);
-}
-
-#[tokio::test]
-async fn garbage_is_refused_in_words() {
-    let made = fabricate();
-    answer_commands(made.commands);
-    let site = Site::new(made.handle);
-    let zeros = "0".repeat(64);
-    for (path, template, status) in [
-        (
-            "/api/v1/blocks/999".to_owned(),
-            "/api/v1/blocks/{block}",
-            404,
-        ),
-        (
-            format!("/api/v1/blocks/{zeros}"),
-            "/api/v1/blocks/{block}",
-            404,
-        ),
-        (
-            "/api/v1/blocks/-1".to_owned(),
-            "/api/v1/blocks/{block}",
-            400,
-        ),
-        (
-            "/api/v1/transactions/xyz".to_owned(),
-            "/api/v1/transactions/{id}",
-            400,
-        ),
-        (
-            format!("/api/v1/transactions/{zeros}"),
-            "/api/v1/transactions/{id}",
-            404,
-        ),
-        (
-            format!("/api/v1/elections/{zeros}"),
-            "/api/v1/elections/{id}",
-            404,
-        ),
-        (
-            format!("/api/v1/elections/{zeros}/results"),
-            "/api/v1/elections/{id}/results",
-            404,
-        ),
-        ("/api/v1/mempool?after=1".to_owned(), "/api/v1/mempool", 400),
-        ("/api/v1/blocks?limit=x".to_owned(), "/api/v1/blocks", 400),
-        (
-            "/api/v1/blocks/%ff".to_owned(),
-            "/api/v1/blocks/{block}",
-            400,
-        ),
-    ] {
-        let answer = site.get(&path).await;
-        assert_eq!(answer.status, status, "{path}: {}", answer.body);
-        documented("get", template, &answer);
-    }
-    assert_eq!(site.get("/api/v2/status").await.status, 404);
-    let json_type = "Content-Type: application/json\r\n";
-    for (headers, body) in [
-        (json_type, "{}"),
-        (json_type, "{\"transactions\":[]}"),
-        (json_type, "{\"transactions\":[\"zz\"]}"),
-        (json_type, "{\"transactions\":[],\"more\":1}"),
-        ("", "00"),
-        ("", ""),
-    ] {
-        let answer = site.post(headers, body).await;
-        assert_eq!(answer.status, 400, "{body}: {}", answer.body);
-        documented("post", "/api/v1/transactions", &answer);
-    }
-    let long = site.post("", &"0".repeat(MAX_BODY_BYTES + 1)).await;
-    assert_eq!(long.error_code(), "too_large");
-    let host = site.address;
-    let wrong = site
-        .send(format!(
-            "DELETE /api/v1/status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-        ))
-        .await;
-    assert_eq!(wrong.error_code(), "method_not_allowed");
-}
-
-#[tokio::test]
-async fn foreign_names_and_pages_are_kept_out() {
-    let made = fabricate();
-    answer_commands(made.commands);
-    let site = Site::new(made.handle);
-    let foreign =
-        "GET /api/v1/status HTTP/1.1\r\nHost: rebound.example\r\nConnection: close\r\n\r\n";
-    let answer = site.send(foreign.to_owned()).await;
-    assert_eq!(answer.status, 403);
-    documented("get", "/api/v1/status", &answer);
-    let hex = to_hex(&wire::encode(&made.waiting));
-    let answer = site.post("Origin: http://evil.example\r\n", &hex).await;
-    assert_eq!(answer.error_code(), "forbidden");
-    let own = format!("Origin: http://{}\r\n", site.address);
-    assert_eq!(site.post(&own, &hex).await.status, 200);
-}
-
-/// Takes every command and writes down its name.
-fn note_commands(mut commands: tokio::sync::mpsc::Receiver<Command>) -> Arc<Mutex<Vec<String>>> {
-    let noted = Arc::new(Mutex::new(Vec::new()));
-    let notes = noted.clone();
-    tokio::spawn(async move {
-        while let Some(command) = commands.recv().await {
-            let name = format!("{command:?}");
-            let name = name.split([' ', '{']).next().unwrap_or_default();
-            notes.lock().unwrap().push(name.to_owned());
-            match command {
-                Command::Peers { reply } => drop(reply.send(Vec::new())),
-                Command::Submit { reply, .. } => drop(reply.send(vec![Outcome::Accepted {}])),
-                _ => {}
-            }
-        }
-    });
-    noted
-}
-
-#[tokio::test]
-async fn whatever_the_method_and_the_path_nothing_but_a_submission_changes_the_node() {
-    let made = fabricate();
-    let noted = note_commands(made.commands);
-    let site = Site::new(made.handle);
-    let body = to_hex(&wire::encode(&made.waiting));
-    let id = made.registration.to_string();
-    let mut paths: BTreeSet<String> = routes()
-        .into_iter()
-        .map(|(_, path, _)| {
-            path.replace("{block}", "1")
-                .replace("{number}", "1")
-                .replace("{id}", &id)
-        })
-        .collect();
-    // What only the control socket does.
-    paths.extend(["ban", "unban", "release-pin", "stop", "export"].map(|name| format!("/{name}")));
-    paths.extend(["ban", "stop"].map(|name| format!("/api/v1/{name}")));
-    let request = |method: &str, path: &str, host: &str, origin: &str| {
-        let length = body.len();
-        site.send(format!(
-            "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{origin}Content-Length: {length}\r\n\
-             Connection: close\r\n\r\n{body}"
-        ))
-    };
-    let own = site.address.to_string();
-    let evil = "Origin: http://evil.example\r\n";
-    let mut taken = BTreeSet::new();
-    for path in &paths {
-        for method in [
-            "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW",
-        ] {
-            let asked = format!("{method} {path}");
-            let rebound = request(method, path, "rebound.example", "").await;
-            assert_eq!(rebound.status, 403, "{asked}");
-            let reads = matches!(method, "GET" | "HEAD");
-            if !reads {
-                let foreign = request(method, path, &own, evil).await;
-                assert_eq!(foreign.status, 403, "{asked}");
-            }
-            assert_eq!(*noted.lock().unwrap(), [""; 0], "{asked}");
-            let answer = request(method, path, &own, if reads { evil } else { "" }).await;
-            assert!(!answer.head.contains("access-control"), "{asked}");
-            let commands = std::mem::take(&mut *noted.lock().unwrap());
-            for command in commands {
-                taken.insert(format!("{asked}: {command}"));
-            }
-        }
-    }
-    taken.retain(|command| !command.ends_with(": Peers"));
-    assert_eq!(
-        taken,
-        BTreeSet::from(["POST /api/v1/transactions: Submit".to_owned()])
-    );
 }
 
 #[tokio::test]
