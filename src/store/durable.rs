@@ -7,6 +7,7 @@ use redb::{Durability, ReadableDatabase as _, WriteTransaction};
 
 use super::elections::ElectionCache;
 use super::error::StoreError;
+use super::load::load;
 use super::open;
 use super::record::decode_number;
 use super::snapshot::Snapshot;
@@ -125,7 +126,7 @@ impl Store {
     pub(super) fn settle(&mut self) -> Result<(), StoreError> {
         if self.recover()? {
             let loaded = match &self.database {
-                Some(database) => open::load(&database.begin_read()?, self.common.clone())?,
+                Some(database) => load(&database.begin_read()?, self.common.clone())?,
                 None => return Err(StoreError::Stale),
             };
             self.arrivals = loaded.arrivals;

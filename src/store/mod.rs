@@ -22,6 +22,7 @@ mod error;
 mod finalisers;
 mod finality;
 mod flush;
+mod load;
 mod open;
 mod pool;
 mod record;
