@@ -6,6 +6,7 @@ mod encoding;
 mod guide;
 mod keys;
 mod messages;
+mod properties;
 mod python;
 mod readme;
 mod samples;
