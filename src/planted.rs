@@ -25,6 +25,8 @@ pub enum Fault {
     PendingForgotten,
     /// A transaction that can no longer be mined goes without a word.
     DropUnsaid,
+    /// A lease is honoured until its block comes.
+    EndlessLease,
     /// Another branch is followed although a checkpoint rules it out.
     CheckpointCrossed,
     /// The closing block that this node saw is left for more work.

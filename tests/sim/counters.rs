@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every kind of fault and of trouble that a set of seeds has to bring about.
-pub const TROUBLES: [&str; 24] = [
+pub const TROUBLES: [&str; 25] = [
     "networks with finalisers",
     "networks without finalisers",
     "gossip messages lost",
@@ -20,6 +20,7 @@ pub const TROUBLES: [&str; 24] = [
     "losses of power",
     "restarts on what was durable",
     "hosts that left for long",
+    "hosts that left while others stood by",
     "full disks",
     "identical bytes handed in again",
     "hand-ins at several hosts at once",

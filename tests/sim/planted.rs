@@ -35,7 +35,7 @@ const fn alone(fault: Fault, found_by: &'static [&'static str]) -> Planted {
     }
 }
 
-const PLANTED: [Planted; 19] = [
+const PLANTED: [Planted; 20] = [
     alone(Fault::HigherIdWins, &[CONVERGENCE]),
     everywhere(Fault::NoRollCheck, &[RECOUNT]),
     everywhere(Fault::SecondVoteCounts, &[ONCE]),
@@ -45,6 +45,7 @@ const PLANTED: [Planted; 19] = [
     everywhere(Fault::NoRequeue, &[ACCEPTED]),
     everywhere(Fault::PendingForgotten, &[ACCEPTED]),
     everywhere(Fault::DropUnsaid, &[ACCEPTED]),
+    everywhere(Fault::EndlessLease, &[CONVERGENCE]),
     everywhere(Fault::CheckpointCrossed, &[FINAL_STAYS, CONVERGENCE]),
     everywhere(Fault::PinIgnored, &[FINAL_STAYS]),
     // Or a finaliser hears first what its key said elsewhere, and falls silent.

@@ -119,6 +119,22 @@ impl Trouble {
         }
     }
 
+    /// Lets a host leave the moment all others know that it is at work, and nothing but time can tell them that no block
+    /// comes of it. Gives up after so many milliseconds, and says whether it left.
+    pub fn leave_at_work(&mut self, net: &mut Net, limit_ms: u64, counters: &mut Counters) -> bool {
+        // No finaliser, and mines.
+        let host = net.hosts.len() - 1;
+        let end_ms = net.now_ms + limit_ms;
+        if !net.within(limit_ms, |net| all_know_of_its_work(net, host)) {
+            net.run(end_ms - net.now_ms);
+            return false;
+        }
+        counters.add("hosts that left while others stood by", 1);
+        net.crash(host);
+        self.gone.push(host);
+        true
+    }
+
     fn count_crashes(&mut self, net: &Net, counters: &mut Counters) {
         let crashes = net.happened.crashes - self.seen_crashes;
         self.seen_crashes = net.happened.crashes;
@@ -158,4 +174,18 @@ impl Trouble {
         self.gone.clear();
         self.start(net, counters);
     }
+}
+
+/// Whether this host makes a block, and everybody else heard so and leaves it to it.
+fn all_know_of_its_work(net: &Net, host: usize) -> bool {
+    let is_at_work = |host: usize| net.node(host).status().mining.phase == Some(Phase::Mining);
+    let up = running(net);
+    up.contains(&host)
+        && is_at_work(host)
+        && up.into_iter().filter(|other| *other != host).all(|other| {
+            let status = net.node(other).status();
+            let mut heard = status.mining_states.iter();
+            !is_at_work(other)
+                && heard.any(|said| said.phase == Phase::Mining && said.parent == status.tip.id)
+        })
 }

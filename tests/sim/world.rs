@@ -29,6 +29,8 @@ pub const LEAST_NODES: u64 = 5;
 pub const LEAST_TRANSACTIONS: usize = 200;
 /// Time between two looks at a run, in milliseconds.
 const STEP_MS: u64 = 500;
+/// Nobody is left to mine alone when an election's boundary is this close, in milliseconds.
+const BOUNDARY_MS: u64 = 2_000;
 /// A healed network converges within this, in milliseconds: what waits for something that left the chain for good is
 /// given up after ten minutes.
 const HEALING_MS: u64 = 15 * 60_000;
@@ -161,6 +163,7 @@ impl World {
         }
         self.people.deaf_percent = 0;
         self.trouble.end(&mut self.net, &mut self.counters);
+        self.let_one_leave_at_work(schedule)?;
         while self.net.now_ms < schedule.closes_ms + 5_000 {
             self.step()?;
         }
@@ -172,6 +175,22 @@ impl World {
         self.judge()?;
         invariants::silence(&mut self.net, REST_MINUTES, &mut self.counters)?;
         self.look()
+    }
+
+    /// In a network that is whole, and has work to do before its election closes, somebody may leave for long in the
+    /// middle of a block that the others wait for.
+    fn let_one_leave_at_work(&mut self, schedule: &Schedule) -> Verdict {
+        let last_ms = schedule.closes_ms.saturating_sub(BOUNDARY_MS);
+        let leaves = self.trouble.gone.is_empty() && self.net.draw(2) == 0;
+        while leaves && self.net.now_ms < last_ms {
+            self.people.act(&mut self.net, &mut self.counters);
+            let (trouble, net) = (&mut self.trouble, &mut self.net);
+            if trouble.leave_at_work(net, STEP_MS, &mut self.counters) {
+                break;
+            }
+            self.look()?;
+        }
+        Ok(())
     }
 
     fn step(&mut self) -> Verdict {
