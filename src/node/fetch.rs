@@ -232,6 +232,16 @@ impl Node {
         self.request(peer, Asked::Bodies(missing), &request);
     }
 
+    /// Whether a peer said that it stands on this block or on one that builds on it: then it has its body.
+    fn claims(&self, peer: &PeerId, id: &BlockId) -> bool {
+        let header = self.tree.get(id);
+        self.peers
+            .status_of(peer)
+            .zip(header)
+            .and_then(|(status, header)| self.tree.ancestor_at(&status.tip, header.height))
+            == Some(*id)
+    }
+
     pub(super) fn bodies_came(
         &mut self,
         peer: PeerId,
@@ -239,7 +249,10 @@ impl Node {
         bodies: Vec<Vec<Transaction>>,
     ) {
         if bodies.is_empty() {
-            // It has another chain by now; others are asked.
+            if blocks.iter().any(|id| self.claims(&peer, id)) {
+                return self.claim_broken(peer, "it claims a chain whose blocks it does not give");
+            }
+            // It has another chain, or has one by now; others are asked.
             return self.peers.pause(&peer, self.now.mono_ms);
         }
         self.peers.useful(&peer);

@@ -164,6 +164,8 @@ pub struct Node {
     disk_retry_ms: u64,
     /// Height at which the operator last let go of a pinned closing block.
     released_height: u64,
+    /// Since when a closing block is deep enough to be pinned, while better headers hold that back (monotonic).
+    pin_held_back_ms: Option<u64>,
     fetch: fetch::Fetch,
     finality: Finality,
     /// Whether the commit took only a part of what was ready to join.
@@ -210,6 +212,7 @@ impl Node {
             write_failure: None,
             disk_retry_ms: 0,
             released_height: 0,
+            pin_held_back_ms: None,
             fetch: fetch::Fetch::default(),
             finality,
             more_to_join: false,
@@ -244,6 +247,7 @@ impl Node {
         self.work_on_checkpoint();
         self.advance();
         self.ask_bodies();
+        self.pin_held_back();
         self.follow_when_near();
         self.plan_mining();
         for (topic, data) in self.outbox.take_due(self.now.mono_ms) {
@@ -322,6 +326,7 @@ impl Node {
             self.next_boundary_wakeup().map(from_wall),
             self.write_failure.is_some().then_some(self.disk_retry_ms),
             self.fetch.next_deadline_ms(),
+            self.next_pin_ms(),
             self.finality
                 .next_wakeup_ms(now.mono_ms, self.write_failure.is_none()),
         ];

@@ -11,6 +11,9 @@ use crate::store::Commit;
 pub(super) const PIN_NOTE: &str = "pin";
 /// Name of the note that keeps the height at which the operator let go of a pinned closing block.
 pub(super) const RELEASED_NOTE: &str = "released";
+/// How long a pin is held back for better headers whose bodies are missing, in milliseconds: three blocks that nobody
+/// gives are set aside meanwhile.
+const PIN_PATIENCE_MS: u64 = 60_000;
 
 impl Node {
     /// Whether a block with this timestamp after that parent is the closing block of an election.
@@ -27,17 +30,19 @@ impl Node {
         if self.network.finalises() || planted::is(Fault::PinIgnored) {
             return;
         }
-        // Who is catching up may stand on a branch that the others have left, and knows of a better one.
-        if self.best_header_height() > tip_height {
-            return;
-        }
         let pinned = self.tree.pin().map_or(0, |(_, pinned)| pinned);
         let Some(closing) = self
             .deep_closing(tip_height)
             .filter(|closing| closing.height > pinned.max(self.released_height))
         else {
+            self.pin_held_back_ms = None;
             return;
         };
+        let since_ms = *self.pin_held_back_ms.get_or_insert(self.now.mono_ms);
+        if self.best_header_height() > tip_height && self.may_hold_back_pin(since_ms) {
+            return;
+        }
+        self.pin_held_back_ms = None;
         if self.tree.set_pin(closing.id, closing.height) {
             debug!(
                 height = closing.height,
@@ -52,6 +57,25 @@ impl Node {
                 warn!(%failure, "the pinned closing block is not written");
             }
         }
+    }
+
+    /// Who is catching up may stand on a branch that the others have left, and knows of a better one. But headers alone
+    /// cost little: whoever adds one to them now and then, and never the bodies, must not leave this node without a pin.
+    fn may_hold_back_pin(&self, since_ms: u64) -> bool {
+        self.is_syncing() || self.now.mono_ms < since_ms.saturating_add(PIN_PATIENCE_MS)
+    }
+
+    /// Takes a pin that was held back, when the better headers came to nothing or have been waited for long enough.
+    pub(super) fn pin_held_back(&mut self) {
+        if self.pin_held_back_ms.is_some() {
+            self.pin_closings(self.tree.tip_height());
+        }
+    }
+
+    /// When a pin that is held back is taken at the latest; nothing while bodies come in plenty, which ends by itself.
+    pub(super) fn next_pin_ms(&self) -> Option<u64> {
+        let since_ms = self.pin_held_back_ms.filter(|_| !self.is_syncing())?;
+        Some(since_ms.saturating_add(PIN_PATIENCE_MS))
     }
 
     /// The latest closing block of any election with the confirmations on top.

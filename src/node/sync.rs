@@ -144,6 +144,9 @@ impl Node {
             (Asked::FinalityMessages, Reply::FinalityMessages { messages }) => {
                 self.finality_messages_came(peer, messages.into_vec());
             }
+            (Asked::Bodies(blocks), Reply::Unknown {}) => {
+                self.bodies_came(peer, blocks, Vec::new());
+            }
             (asked, Reply::Busy {} | Reply::Unknown {}) => {
                 self.peers.pause(&peer, self.now.mono_ms);
                 self.unanswered(asked);
@@ -300,7 +303,7 @@ impl Node {
     }
 
     /// A peer did not give what it says it has.
-    fn claim_broken(&mut self, peer: PeerId, why: &str) {
+    pub(super) fn claim_broken(&mut self, peer: PeerId, why: &str) {
         let times = self.peers.breaks_claim(&peer, self.now.mono_ms);
         if times > 0 {
             self.penalize(peer, CLAIM_POINTS.saturating_mul(times), why);

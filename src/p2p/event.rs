@@ -99,6 +99,13 @@ pub enum Event {
         /// The latest reason given to [`Handle::penalize`](crate::Handle::penalize), if any.
         reason: Option<String>,
     },
+    /// A peer is being let go, and may come back at once.
+    ShownOut {
+        /// Who.
+        peer: PeerId,
+        /// Why.
+        reason: &'static str,
+    },
     /// A peer joined or left a topic.
     Subscription {
         /// Who.

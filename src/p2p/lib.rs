@@ -52,6 +52,7 @@
 //!   believed only as far as the connection reaches: a loopback address from another machine is never dialled.
 
 mod addr;
+mod allowance;
 mod behaviour;
 mod config;
 mod dialer;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use votenode::chain::block::{Header, Transactions};
+use votenode::chain::block::{CompactBlock, Header, Transactions};
 use votenode::crypto::{Hash, SigningKey};
 use votenode::protocol::names::Topic;
 use votenode::protocol::sync::{MAX_HEADERS, Reply, Request, Status};
@@ -229,7 +229,8 @@ fn headers_without_end_and_no_bodies() {
     let scene = Scene::new();
     let (arena, chain) = small(&scene);
     let headers = Arc::new(headers_on(&chain, 4_500 * scale(), 70));
-    arena.withstands(&[], async |arena| {
+    let told = ["it claims a chain whose blocks it does not give"];
+    arena.withstands(&told, async |arena| {
         let answers = Arc::clone(&headers);
         let hostile =
             Hostile::answering(arena, move |request| with_headers(&answers, 0, request)).await;
@@ -238,7 +239,7 @@ fn headers_without_end_and_no_bodies() {
         arena.victim.until("no more syncing", |status| {
             status["syncing"] == false && status["best_header_height"].as_u64() > Some(100)
         });
-        hostile.leave().await;
+        hostile.until_out().await;
     });
 }
 
@@ -377,7 +378,7 @@ fn deep_side_chains() {
     chain.extend_empty(200);
     arena.prepare(async |arena| follow(arena, &chain).await);
     let before = bytes_in(&arena.victim.data_dir());
-    arena.withstands(&[], async |arena| {
+    arena.withstands(&["too many useless messages"], async |arena| {
         // Blocks with something in them on a fork from the first block, each gossiped: none is ever of use.
         let mut fork = Forge::new(&arena.network);
         let answering = |chain: &Forge| {
@@ -431,7 +432,17 @@ fn deep_side_chains() {
             grown < 2 * 1024 * 1024,
             "side chains took {grown} bytes of disk"
         );
-        hostile.leave().await;
+        // And so on, until that is enough: each block comes after its parent, on one branch after the other.
+        let fork = Forge::new(&arena.network);
+        let mut more = (100..=u8::MAX).cycle().flat_map(|salt| {
+            headers_on(&fork, 60, salt).into_iter().map(|header| {
+                wire::encode(&CompactBlock {
+                    header,
+                    transactions: List::new(Vec::new()).unwrap(),
+                })
+            })
+        });
+        crate::floods::flood(&hostile, Topic::Block, |_| more.next().unwrap()).await;
     });
 }
 

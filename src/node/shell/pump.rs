@@ -268,6 +268,11 @@ impl Pump {
                     warn!(%peer, score, reason, "a peer that misbehaved was let go");
                 }
             }
+            Event::ShownOut { peer, reason } => {
+                if self.may_say("a peer was shown out") {
+                    info!(%peer, reason, "a peer was shown out");
+                }
+            }
             Event::BootstrapFailed {
                 addr,
                 error,

@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use crate::addr::{self, Scope};
+use crate::allowance::Allowance;
 use crate::behaviour::Behaviour;
 use crate::config::Config;
 use crate::dialer::Dialer;
@@ -73,6 +74,8 @@ struct Peer {
     identity: Option<Identity>,
     /// When a guest is shown out.
     guest_until: Option<Instant>,
+    /// How often it may say who it is.
+    identities: Allowance,
     rtt_ms: Option<u64>,
     /// It was told to make room.
     leaving: bool,
@@ -111,6 +114,7 @@ struct Service {
     walk: tick::Walk,
     /// How often each peer that told no topics was dialled anew, and when last.
     mute: HashMap<PeerId, (u32, Instant)>,
+    stillborn: room::Stillborn,
 }
 
 /// Whether the loop goes on.

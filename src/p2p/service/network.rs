@@ -9,6 +9,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::{Connection, Peer, Service};
 use crate::addr::split_peer;
+use crate::allowance::Allowance;
 use crate::behaviour::BehaviourEvent;
 use crate::event::Event;
 use crate::gate;
@@ -17,6 +18,10 @@ use crate::gate;
 const TURNED_AWAY: Duration = Duration::from_secs(5);
 /// Connections that two peers opened to each other within this time crossed.
 const CROSSING: Duration = Duration::from_secs(3);
+/// Identities taken from a peer at once: one per connection, and another for each address that it listens on or loses.
+const IDENTITIES: u64 = 100;
+/// In this time one is forgiven.
+const IDENTITY_FORGIVEN: Duration = Duration::from_secs(5);
 
 impl Service {
     pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -72,6 +77,7 @@ impl Service {
                     confirmed: true,
                 });
             }
+            SwarmEvent::IncomingConnectionError { .. } => self.on_stillborn(),
             _ => {}
         }
     }
@@ -94,6 +100,7 @@ impl Service {
             since: now,
             identity: None,
             guest_until: None,
+            identities: Allowance::new(IDENTITIES, IDENTITY_FORGIVEN),
             rtt_ms: None,
             active: now,
             leaving: false,

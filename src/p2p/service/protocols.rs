@@ -28,6 +28,8 @@ const MALFORMED_ANSWER_POINTS: f64 = 20.0;
 /// Score points for an answer that did not come. Not enough ever to let go of a peer that is only slow: several a minute
 /// are forgiven.
 const NO_ANSWER_POINTS: f64 = 5.0;
+/// Score points for an identity too many.
+const IDENTITY_POINTS: f64 = 10.0;
 
 impl Service {
     pub(super) fn on_behaviour_event(&mut self, event: BehaviourEvent) {
@@ -50,7 +52,15 @@ impl Service {
         }
     }
 
-    fn on_gossip(&mut self, event: gossipsub::Event) {
+    fn on_gossip(&mut self, event: gossip::Event) {
+        let event = match event {
+            gossip::Event::Gossip(event) => event,
+            gossip::Event::Abuse {
+                peer,
+                points,
+                reason,
+            } => return self.penalize(peer, points, reason.into()),
+        };
         match event {
             gossipsub::Event::Message {
                 propagation_source: from,
@@ -167,6 +177,12 @@ impl Service {
     }
 
     fn on_identified(&mut self, connection: ConnectionId, peer: PeerId, info: identify::Info) {
+        if let Some(entry) = self.peers.get_mut(&peer)
+            && !entry.identities.take(1, Instant::now())
+        {
+            let reason = "it says again and again who it is".to_owned();
+            return self.penalize(peer, IDENTITY_POINTS, reason);
+        }
         let agent = clean(&info.agent_version);
         let offers = |name: &String| info.protocols.iter().any(|p| p.as_ref() == name.as_str());
         let missing = self

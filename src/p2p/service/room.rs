@@ -9,13 +9,48 @@ use std::time::{Duration, Instant};
 use libp2p::PeerId;
 
 use super::{Peer, Service};
+use crate::event::Event;
 
 /// The part of the inbound places that is kept free. With fewer places than this none is.
 const FREE_PART: usize = 8;
 /// How long a peer may take to say who it is. Honest ones do within a few round trips.
 const IDENTIFY_TIME: Duration = Duration::from_secs(20);
+/// Connections a minute that may end before their handshake does without a word about it.
+const MAX_STILLBORN: u64 = 200;
+/// A minute.
+const STILLBORN_SPAN: Duration = Duration::from_secs(60);
+
+/// Inbound connections of this minute that ended before their handshake did. Nobody is known to have opened them.
+#[derive(Debug, Default)]
+pub(super) struct Stillborn {
+    since: Option<Instant>,
+    count: u64,
+}
+
+impl Stillborn {
+    /// One more. Whether that is when many become too many.
+    fn is_one_too_many(&mut self, now: Instant) -> bool {
+        if self.since.is_none_or(|since| since + STILLBORN_SPAN < now) {
+            self.since = Some(now);
+            self.count = 0;
+        }
+        self.count += 1;
+        self.count == MAX_STILLBORN
+    }
+}
 
 impl Service {
+    /// An inbound connection ended before its handshake did, or was refused.
+    pub(super) fn on_stillborn(&mut self) {
+        if self.stillborn.is_one_too_many(Instant::now()) {
+            let text = format!(
+                "{MAX_STILLBORN} connections ended before their handshake did, within a minute: \
+                 somebody may be keeping others out"
+            );
+            self.events.notice(Event::Warning { text });
+        }
+    }
+
     /// Notes that a peer does what peers are for.
     pub(super) fn is_active(&mut self, peer: &PeerId) {
         if let Some(entry) = self.peers.get_mut(peer) {
@@ -45,7 +80,10 @@ impl Service {
                 return;
             }
             left -= connections;
-            tracing::debug!(%peer, "idle for longest; it makes room for others");
+            self.events.notice(Event::ShownOut {
+                peer,
+                reason: "idle for longest, it makes room for others",
+            });
             if let Some(entry) = self.peers.get_mut(&peer) {
                 entry.leaving = true;
             }
@@ -62,7 +100,10 @@ impl Service {
                 && entry.since + IDENTIFY_TIME < now
         });
         for peer in nameless.map(|(peer, _)| *peer).collect::<Vec<_>>() {
-            tracing::debug!(%peer, "it did not say who it is");
+            self.events.notice(Event::ShownOut {
+                peer,
+                reason: "it did not say who it is",
+            });
             self.drop_peer(peer);
         }
     }

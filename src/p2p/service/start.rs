@@ -68,6 +68,7 @@ pub async fn spawn(keypair: Keypair, config: Config) -> Result<(Handle, Events),
         next_id: 0,
         walk: tick::Walk::new(now),
         mute: HashMap::new(),
+        stillborn: Default::default(),
         config,
     };
     service.join_topics()?;

@@ -14,14 +14,20 @@
 //! - the stream limit holds the largest message and a full control part, plus what one read may bring beyond the
 //!   frame, because the check counts buffered bytes, the beginning of the next frame included.
 
+mod filter;
+mod watch;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
 use libp2p::gossipsub::{
-    Behaviour, Config as Gossipsub, ConfigBuilder, IdentTopic, MaxCountSubscriptionFilter,
-    MessageAuthenticity, MessageId as RawId, PeerScoreParams, PeerScoreThresholds, TopicHash,
-    TopicScoreParams, ValidationMode, WhitelistSubscriptionFilter,
+    Behaviour, Config as Gossipsub, ConfigBuilder, IdentTopic, MessageAuthenticity,
+    MessageId as RawId, PeerScoreParams, PeerScoreThresholds, TopicHash, TopicScoreParams,
+    ValidationMode,
 };
+
+use self::filter::{Came, Filter};
+pub(crate) use self::watch::{Event, Gossip};
 
 use crate::config::{Config, MAX_NAME_BYTES, MAX_TOPICS};
 use crate::error::Error;
@@ -43,9 +49,6 @@ const READ_AHEAD_BYTES: usize = 16 * 1024;
 const PEER_QUEUE: usize = 2048;
 /// Heartbeats whose messages are advertised to peers outside the mesh.
 const HISTORY_GOSSIP: usize = 3;
-
-pub(crate) type Filter = MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>;
-pub(crate) type Gossip = Behaviour<libp2p::gossipsub::IdentityTransform, Filter>;
 
 /// The id of a message: BLAKE3-256 over `u32 length ‖ topic ‖ u32 length ‖ data`, lengths big-endian.
 pub fn message_id(topic: &str, data: &[u8]) -> MessageId {
@@ -81,11 +84,8 @@ pub(crate) fn build(config: &Config) -> Result<Gossip, Error> {
     let invalid = |text: String| Error::Config(format!("gossip: {text}"));
     let topics: HashSet<TopicHash> = config.topics.iter().map(|t| topic_hash(&t.name)).collect();
     // Topics outside the configuration are neither joined nor remembered for others.
-    let filter = MaxCountSubscriptionFilter {
-        filter: WhitelistSubscriptionFilter(topics),
-        max_subscribed_topics: MAX_TOPICS,
-        max_subscriptions_per_request: 2 * MAX_TOPICS,
-    };
+    let came = Came::default();
+    let filter = Filter::new(topics, came.clone());
     let settings = settings(config).map_err(|e| invalid(e.to_string()))?;
     let mut gossip =
         Behaviour::new_with_subscription_filter(MessageAuthenticity::Anonymous, settings, filter)
@@ -96,7 +96,7 @@ pub(crate) fn build(config: &Config) -> Result<Gossip, Error> {
             thresholds(config.gossip.disconnect_score),
         )
         .map_err(invalid)?;
-    Ok(gossip)
+    Ok(Gossip::new(gossip, came))
 }
 
 fn settings(config: &Config) -> Result<Gossipsub, libp2p::gossipsub::ConfigBuilderError> {
