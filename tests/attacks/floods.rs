@@ -65,19 +65,15 @@ fn messages_longer_than_their_topic_allows() {
     ];
     arena.withstands(&told, async |arena| {
         for topic in Topic::ALL {
-            // Longer than the topic allows, and longer than any frame: then the victim closes one stream after the other.
-            for len in [400_000, 1_000_000] {
-                let hostile = Hostile::join(arena).await;
-                for number in 0..ENOUGH {
-                    if hostile.is_out() {
-                        break;
-                    }
-                    // An error says that the link is gone.
-                    let _ = hostile.gossip(topic, numbered(number, len)).await;
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                hostile.until_out().await;
-            }
+            let hostile = Hostile::join(arena).await;
+            flood(&hostile, topic, |number| numbered(number, 400_000)).await;
+            // Longer than any frame: the victim closes one stream after the other, and then the connection.
+            let message = rpc::publish(&topic.full_name(&arena.network.id()), &[0; 1_000_000]);
+            let script = Script::bytes(rpc::stream(std::iter::once(message)));
+            let raw = Raw::join(arena, &["/meshsub/1.1.0".into()], Script::default()).await;
+            let asked: Vec<_> = (0..6).map(|_| raw.ask(script.clone())).collect();
+            raw.until_out().await;
+            drop(asked);
         }
     });
 }
