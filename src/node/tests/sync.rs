@@ -89,6 +89,21 @@ fn headers_without_bodies_do_not_silence_a_node() {
     net.until("mined", 30_000, |net| net.tip(0).0 > height);
 }
 
+#[test]
+fn whoever_claims_a_chain_and_gives_none_of_its_blocks_is_let_go() {
+    for blocks in [4, 1_000] {
+        let network = network();
+        let mut net = watcher(&network);
+        let mut forge = Forge::new(&network);
+        forge.extend_empty(blocks);
+        let liar = net.add_puppet(Puppet::new(199, &forge, Manner::NoBodies), &[0]);
+        net.run(60_000);
+        let told: Vec<_> = net.penalties.iter().map(|p| (p.peer == liar, p.points, p.reason.clone())).collect();
+        let points: u32 = net.penalties.iter().map(|penalty| penalty.points).sum();
+        assert!(points >= 150, "{blocks} blocks: {told:?}");
+    }
+}
+
 /// The best header's body is nowhere to be had; what lies below it is.
 #[test]
 fn a_withheld_tip_does_not_keep_the_rest_back() {
