@@ -232,14 +232,14 @@ impl Node {
         self.request(peer, Asked::Bodies(missing), &request);
     }
 
-    /// Whether a peer said that it stands on this block or on one that builds on it: then it has its body.
+    /// Whether a peer said that it stands on this block or on one that builds on it, or gave the headers: then it has the
+    /// body.
     fn claims(&self, peer: &PeerId, id: &BlockId) -> bool {
-        let header = self.tree.get(id);
-        self.peers
-            .status_of(peer)
-            .zip(header)
-            .and_then(|(status, header)| self.tree.ancestor_at(&status.tip, header.height))
-            == Some(*id)
+        let Some(header) = self.tree.get(id) else {
+            return false;
+        };
+        let mut claims = self.peers.claims(peer);
+        claims.any(|claim| self.tree.ancestor_at(&claim, header.height) == Some(*id))
     }
 
     pub(super) fn bodies_came(

@@ -60,6 +60,8 @@ pub(super) struct Peer {
     pub(super) ask_at_ms: u64,
     /// When its pool was last compared with ours (monotonic).
     pub(super) pool_compared_ms: Option<u64>,
+    /// The last of the headers that it gave, unless it stands elsewhere since.
+    gave: Option<BlockId>,
     /// Height that it has reached, as far as it said or showed.
     height: u64,
     paused_until_ms: u64,
@@ -115,8 +117,26 @@ impl Peers {
     pub(super) fn set_status(&mut self, peer: &PeerId, status: Status, now_ms: u64) {
         if let Some(entry) = self.peers.get_mut(peer) {
             entry.height = status.height;
+            let known = entry.status.as_ref().map(|(known, _)| known.tip);
+            if known != Some(status.tip) {
+                entry.gave = None;
+            }
             entry.status = Some((status, now_ms));
         }
+    }
+
+    /// A peer gave headers up to this one.
+    pub(super) fn note_header(&mut self, peer: &PeerId, last: BlockId) {
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.gave = Some(last);
+        }
+    }
+
+    /// Blocks that a peer says it has, with all below them.
+    pub(super) fn claims(&self, peer: &PeerId) -> impl Iterator<Item = BlockId> {
+        let entry = self.peers.get(peer);
+        let stands = entry.and_then(|entry| Some(entry.status.as_ref()?.0.tip));
+        stands.into_iter().chain(entry.and_then(|entry| entry.gave))
     }
 
     /// A peer showed that it has a block of this height.

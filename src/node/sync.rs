@@ -122,7 +122,11 @@ impl Node {
         match (asked, reply) {
             (Asked::Status, Reply::Status { status }) => self.peer_status(peer, status),
             (Asked::Headers { above }, Reply::Headers { headers }) => {
+                let last = headers.last().map(Header::id);
                 self.headers_came(peer, above, headers.into_vec());
+                if let Some(last) = last {
+                    self.peers.note_header(&peer, last);
+                }
             }
             (Asked::Bodies(blocks), Reply::Bodies { bodies }) => {
                 let bodies = bodies.into_vec().into_iter().map(List::into_vec).collect();

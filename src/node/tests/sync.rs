@@ -91,16 +91,15 @@ fn headers_without_bodies_do_not_silence_a_node() {
 
 #[test]
 fn whoever_claims_a_chain_and_gives_none_of_its_blocks_is_let_go() {
-    for blocks in [4, 1_000] {
+    for blocks in [4, 4_500] {
         let network = network();
         let mut net = watcher(&network);
         let mut forge = Forge::new(&network);
         forge.extend_empty(blocks);
-        let liar = net.add_puppet(Puppet::new(199, &forge, Manner::NoBodies), &[0]);
+        net.add_puppet(Puppet::new(199, &forge, Manner::NoBodies), &[0]);
         net.run(60_000);
-        let told: Vec<_> = net.penalties.iter().map(|p| (p.peer == liar, p.points, p.reason.clone())).collect();
         let points: u32 = net.penalties.iter().map(|penalty| penalty.points).sum();
-        assert!(points >= 150, "{blocks} blocks: {told:?}");
+        assert!(points >= 150, "{blocks} blocks: {points} points");
     }
 }
 
