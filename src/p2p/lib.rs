@@ -42,7 +42,8 @@
 //!
 //! - **Transports**: TCP with Noise and Yamux, and QUIC; both behind DNS.
 //! - **Gossip**: gossipsub up to 1.2, anonymous messages, ids as in [`message_id`]. A receiver accepts, per RPC, 128 KiB of
-//!   control messages; an IHAVE or IWANT names at most 2,048 ids.
+//!   control messages; an IHAVE or IWANT names at most 2,048 ids. A peer uses one stream a connection; whoever opens a
+//!   fifth, or subscribes to more than 1,000 topics at once and ten a second, is scored down.
 //! - **Request-response**: one exchange per stream. The dialler sends a `u32` big-endian length and that many bytes
 //!   and closes its half; the listener answers alike. A listener that refuses closes without a length. Anything
 //!   over-long, truncated or trailing is an error.

@@ -6,7 +6,7 @@
 //! | `network.rs` | what the swarm reports |
 //! | `protocols.rs` | what the single behaviours report |
 //! | `commands.rs` | what the handle asks for |
-//! | `room.rs` | who has to go when connections run short |
+//! | `room.rs` | who has to go when connections run short, and handshakes that come to nothing |
 //! | `tick.rs` | once a second: dialling, scores, expiry |
 
 mod commands;
