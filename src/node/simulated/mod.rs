@@ -1,7 +1,9 @@
 //! Whole networks of nodes in one thread, without sockets, disks or clocks: the state machine as it runs in the shell,
 //! with everything around it played by a [`Net`].
 //!
-//! - [`net`]: virtual time, links, partitions, loss; the one queue of everything that is on its way
+//! - [`net`]: virtual time, loss; the one queue of everything that is on its way
+//! - [`links`]: links, partitions, who has power
+//! - [`hands`]: what tests bring in by hand and look at
 //! - [`host`]: a machine: its disk, the node that runs on it or does not, what its gossip layer has seen
 //! - [`effects`]: what the shell would do with a node's effects
 //! - [`look`]: what outsiders see of a node: how full its maps are, which block it keeps to
@@ -18,7 +20,9 @@
 
 mod effects;
 pub mod forge;
+mod hands;
 pub mod host;
+mod links;
 mod look;
 pub mod net;
 pub mod puppet;

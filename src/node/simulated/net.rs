@@ -1,24 +1,20 @@
-//! Virtual time and the links between hosts.
+//! Virtual time and everything that is on its way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use votenode_p2p::{MessageId, PeerId, Verdict, message_id};
+use votenode_p2p::PeerId;
 
-use super::host::{Host, Setup, StartError};
+use super::host::{Host, Setup};
 use super::puppet::Puppet;
-use crate::chain::block::BlockId;
 use crate::chain::invalid::Invalid;
 use crate::chain::network::Network;
 use crate::chain::transaction::{Transaction, TxId};
 use crate::chain::verify::{Verified, Verifier};
-use crate::node::results::Tallies;
-use crate::node::{Effect, Input, Node, Now, Submitter};
+use crate::node::{Effect, Input, Now};
 use crate::planted::{self, Fault};
 use crate::protocol::names::Topic;
-use crate::protocol::submit::{ElectionResult, Outcome, Reply, Request, TxStatus};
 use crate::protocol::sync;
-use crate::wire::List;
 
 /// Wall clock when the virtual time is zero: some time after the genesis, so that blocks by hand have room.
 pub const EPOCH_MS: u64 = 6_000_000;
@@ -141,7 +137,7 @@ pub struct Net {
     sequence: u64,
     /// State of the random numbers; set it before anything happens for another run.
     pub random: u64,
-    submissions: u64,
+    pub(super) submissions: u64,
     trace: blake3::Hasher,
 }
 
@@ -370,7 +366,7 @@ impl Net {
     }
 
     /// Plants the fault for what this host's node does next.
-    fn plant(&self, host: usize) {
+    pub(super) fn plant(&self, host: usize) {
         let here = |(fault, only): (Fault, Option<usize>)| {
             only.is_none_or(|only| only == host).then_some(fault)
         };
@@ -402,226 +398,5 @@ impl Net {
         let reply = None;
         let input = Input::Response { tag, peer, reply };
         self.send(host, REQUEST_TIMEOUT_MS, Delivery::Input(input));
-    }
-
-    // Links.
-
-    pub(super) fn index_of(&self, peer: &PeerId) -> Option<usize> {
-        self.hosts.iter().position(|host| host.peer == *peer)
-    }
-
-    pub(super) fn linked(&self, a: usize, b: usize) -> bool {
-        let running = |host: usize| self.hosts[host].running.is_some();
-        self.links.contains(&(a.min(b), a.max(b))) && running(a) && running(b)
-    }
-
-    /// Lets two hosts know each other.
-    pub fn link(&mut self, a: usize, b: usize) {
-        if self.links.insert((a.min(b), a.max(b))) && self.linked(a, b) {
-            self.greet(a, b);
-        }
-    }
-
-    fn greet(&mut self, a: usize, b: usize) {
-        for (to, other) in [(a, b), (b, a)] {
-            let peer = self.hosts[other].peer;
-            self.send(to, 1, Delivery::Input(Input::PeerReady { peer }));
-        }
-    }
-
-    /// Cuts the link between two hosts.
-    pub fn unlink(&mut self, a: usize, b: usize) {
-        if self.links.remove(&(a.min(b), a.max(b))) {
-            for (to, other) in [(a, b), (b, a)] {
-                let peer = self.hosts[other].peer;
-                self.send(to, 1, Delivery::Input(Input::PeerGone { peer }));
-            }
-        }
-    }
-
-    /// Cuts every link between the two halves.
-    pub fn partition(&mut self, left: &[usize], right: &[usize]) {
-        for a in left {
-            for b in right {
-                self.unlink(*a, *b);
-            }
-        }
-    }
-
-    /// Links everybody again.
-    pub fn heal(&mut self) {
-        for b in 0..self.hosts.len() {
-            for a in 0..b {
-                self.link(a, b);
-            }
-        }
-    }
-
-    /// A host loses its power.
-    pub fn crash(&mut self, host: usize) {
-        self.hosts[host].crash();
-        let peer = self.hosts[host].peer;
-        for other in 0..self.hosts.len() {
-            if self.links.contains(&(host.min(other), host.max(other))) {
-                self.send(other, 1, Delivery::Input(Input::PeerGone { peer }));
-            }
-        }
-    }
-
-    /// Starts a host's node.
-    pub fn start(&mut self, host: usize) {
-        self.try_start(host).unwrap_or_else(|why| panic!("{why}"));
-    }
-
-    /// Starts a host's node, if its disk allows.
-    pub fn try_start(&mut self, host: usize) -> Result<(), StartError> {
-        let (network, now) = (Arc::clone(&self.network), self.now(host));
-        self.plant(host);
-        self.hosts[host].start(&network, now)?;
-        self.trace(host, b'+', &[]);
-        self.send(host, 0, Delivery::Input(Input::Tick));
-        for other in 0..self.hosts.len() {
-            if self.linked(host, other) {
-                self.greet(host, other);
-            }
-        }
-        Ok(())
-    }
-
-    // What tests look at and bring in.
-
-    /// The node of a host that runs.
-    pub fn node(&self, host: usize) -> &Node {
-        &self.hosts[host].running.as_ref().unwrap().node
-    }
-
-    /// The node of a host that runs.
-    pub fn node_mut(&mut self, host: usize) -> &mut Node {
-        let running = self.hosts[host].running.as_mut().unwrap();
-        running.wakeup_ms = None;
-        &mut running.node
-    }
-
-    /// Where a host stands: height and block.
-    pub fn tip(&self, host: usize) -> (u64, BlockId) {
-        let tip = self.node(host).store().snapshot().tip();
-        (tip.height, tip.id)
-    }
-
-    /// Where all that run stand.
-    pub fn tips(&self) -> Vec<(u64, BlockId)> {
-        let running = |host: &usize| self.hosts[*host].running.is_some();
-        (0..self.hosts.len())
-            .filter(running)
-            .map(|host| self.tip(host))
-            .collect()
-    }
-
-    /// Whether all that run stand on one block.
-    pub fn one_tip(&self) -> bool {
-        let tips = self.tips();
-        tips.iter().all(|tip| *tip == tips[0])
-    }
-
-    /// Input for one node, as if something outside the network had brought it.
-    pub fn input(&mut self, host: usize, input: Input) {
-        self.send(host, 0, Delivery::Input(input));
-    }
-
-    /// A gossip message from a peer that is no host.
-    pub fn gossip(&mut self, host: usize, from: PeerId, topic: Topic, data: Vec<u8>) -> MessageId {
-        let id = message_id(&topic.full_name(&self.network.id()), &data);
-        let input = Input::Gossip {
-            topic,
-            id,
-            from,
-            data,
-        };
-        self.input(host, input);
-        id
-    }
-
-    /// What a host said of a gossip message so far.
-    pub fn verdict(&self, host: usize, id: &MessageId) -> Option<Verdict> {
-        self.hosts[host].seen.get(id)?.verdict
-    }
-
-    /// Submits, and waits for the outcomes.
-    pub fn submit(&mut self, host: usize, transactions: Vec<Transaction>) -> Vec<Outcome> {
-        let number = self.submit_only(host, transactions);
-        self.until("an answer", 20_000, |net| {
-            net.hosts[host].answers.contains_key(&number)
-        });
-        self.hosts[host].answers.remove(&number).unwrap()
-    }
-
-    /// Submits and goes on at once.
-    pub fn submit_only(&mut self, host: usize, transactions: Vec<Transaction>) -> u64 {
-        self.submissions += 1;
-        let input = Input::Submit {
-            submitter: Submitter::Local(self.submissions),
-            transactions,
-        };
-        self.input(host, input);
-        self.submissions
-    }
-
-    /// Submits what has to be accepted.
-    pub fn accept(&mut self, host: usize, transactions: Vec<Transaction>) {
-        let outcomes = self.submit(host, transactions);
-        assert!(
-            outcomes.iter().all(|o| *o == Outcome::Accepted {}),
-            "{outcomes:?}"
-        );
-    }
-
-    /// Submits one that has to be refused, and gives the code of the reason.
-    pub fn refused(&mut self, host: usize, transaction: Transaction) -> u64 {
-        match self.submit(host, vec![transaction]).pop().unwrap() {
-            Outcome::Rejected { reason } => reason.code,
-            outcome => panic!("{outcome:?}"),
-        }
-    }
-
-    /// What a client hears of a transaction.
-    pub fn status(&self, host: usize, id: TxId) -> TxStatus {
-        let request = Request::Status {
-            ids: List::new(vec![id]).unwrap(),
-        };
-        self.plant(host);
-        let server = &self.hosts[host].running.as_ref().unwrap().server;
-        match server.submit(&request, self.wall_ms()) {
-            Reply::Status { statuses } => statuses.into_vec().pop().unwrap(),
-            reply => panic!("{reply:?}"),
-        }
-    }
-
-    /// Whether a transaction is in a block of a host's chain, none of them final.
-    pub fn is_included(&self, host: usize, id: TxId) -> bool {
-        matches!(self.status(host, id), TxStatus::Included { .. })
-    }
-
-    /// How an election stands by a host's account.
-    pub fn result(
-        &self,
-        host: usize,
-        election: &crate::chain::election::ElectionId,
-    ) -> ElectionResult {
-        self.plant(host);
-        let snapshot = self.node(host).store().snapshot();
-        Tallies::default()
-            .result(&snapshot, &self.network, election, self.wall_ms())
-            .unwrap()
-            .unwrap()
-    }
-
-    /// Adds a peer that is linked to these hosts.
-    pub fn add_puppet(&mut self, puppet: Puppet, hosts: &[usize]) -> PeerId {
-        let peer = puppet.peer;
-        self.puppets.insert(peer, puppet);
-        for host in hosts {
-            self.input(*host, Input::PeerReady { peer });
-        }
-        peer
     }
 }
