@@ -10,6 +10,7 @@
 
 mod choice;
 mod follow;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use crate::chain::state::ViewError;
 
 pub use choice::{CheckpointConflict, Competing};
 pub use follow::{MAX_LOCATOR, Path};
+pub use room::MAX_HELD;
 
 /// How many blocks of the active chain are kept below its tip: how deep a reorganisation can go where nobody
 /// finalises. At a block every two seconds without rest, nine hours.
@@ -142,6 +144,8 @@ pub struct HeaderTree {
     invalid: BTreeMap<BlockId, u64>,
     checkpoint: Option<(BlockId, u64)>,
     pin: Option<(BlockId, u64)>,
+    /// Blocks whose branches never make room for others.
+    held: BTreeSet<BlockId>,
     forgotten: Vec<BlockId>,
 }
 
@@ -163,6 +167,7 @@ impl HeaderTree {
             invalid: BTreeMap::new(),
             checkpoint: None,
             pin: None,
+            held: BTreeSet::new(),
             forgotten: Vec::new(),
         };
         for height in root_height..=tip_height {
@@ -372,58 +377,6 @@ impl HeaderTree {
                 if entry.body != Body::Missing {
                     self.forgotten.push(id);
                 }
-            }
-        }
-    }
-
-    /// Keeps the tree within its limits after `new` came in: the branch with the least work goes, those that the
-    /// operator's choice rules out first. Branches that extend the tip stay, or anyone could crowd out the chain's
-    /// next block with headers that have no bodies.
-    fn make_room(&mut self, new: BlockId) -> Inserted {
-        loop {
-            let tip = self.tip();
-            let branches = self.leaves.iter().filter(|leaf| leaf.1.0 != tip).count();
-            let side = self.entries.len() - self.active.len();
-            if side <= self.limits.side_headers && branches <= self.limits.side_branches {
-                return Inserted::New;
-            }
-            let victim = self
-                .leaves
-                .iter()
-                .map(|leaf| leaf.1.0)
-                .filter(|leaf| *leaf != tip)
-                .min_by_key(|leaf| (self.extends_tip(leaf), !self.entries[leaf].off_pin))
-                .unwrap_or(new);
-            if victim == new || self.only_leaf_above(&tip, &victim) {
-                self.unlink(new);
-                return Inserted::Full;
-            }
-            self.unlink(self.fork_child(victim));
-        }
-    }
-
-    /// Whether this leaf is the one branch that extends the tip.
-    fn only_leaf_above(&self, tip: &BlockId, leaf: &BlockId) -> bool {
-        self.extends_tip(leaf)
-            && self.leaves.iter().all(|other| {
-                other.1.0 == *leaf || other.1.0 == *tip || !self.extends_tip(&other.1.0)
-            })
-    }
-
-    fn extends_tip(&self, id: &BlockId) -> bool {
-        self.ancestor_at(id, self.tip_height()) == Some(self.tip())
-    }
-
-    /// The lowest block of a leaf's branch that no other branch shares.
-    fn fork_child(&self, leaf: BlockId) -> BlockId {
-        let mut lowest = leaf;
-        loop {
-            let parent = self.entries[&lowest].header.parent;
-            match self.entries.get(&parent) {
-                Some(entry) if entry.children.len() == 1 && !self.is_active(&parent) => {
-                    lowest = parent;
-                }
-                _ => return lowest,
             }
         }
     }

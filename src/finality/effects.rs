@@ -39,7 +39,7 @@ pub(super) struct Identity {
 pub(super) enum Verdict {
     /// Asked, and not answered yet.
     Open,
-    /// Valid or not.
+    /// Not valid, which holds for ever; or valid as of the last round in which it was proposed.
     Given(bool),
 }
 

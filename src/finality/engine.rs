@@ -6,7 +6,7 @@ use arc_malachitebft_core_consensus::{Input, Params, State, ThresholdParams};
 use arc_malachitebft_core_types::ValuePayload;
 
 use super::context::{Checkpoint, Ctx, Members};
-use super::effects::{Hands, Identity, Scene};
+use super::effects::{Hands, Identity, Scene, Verdict};
 use super::guard::{Guard, GuardState, Refusal, Seen};
 use super::held::{Held, Taken};
 use super::log::LogEntry;
@@ -36,7 +36,7 @@ pub enum Output {
     },
     /// Is this block valid: here, fully validated, a descendant of the last checkpoint? Answer with [`Engine::judged`]
     /// when it is known, which may be much later or never. A block that is proposed in several rounds is asked for in
-    /// each until an answer came; one answer is enough, for any of those rounds.
+    /// each, unless it was found not valid; one answer is enough for all that are open.
     Judge {
         /// The checkpoint under way.
         checkpoint: u64,
@@ -217,6 +217,26 @@ impl Engine {
     pub fn has_polka(&self, block: &BlockId) -> bool {
         let running = self.running.as_ref();
         running.is_some_and(|running| running.scene.held.has_polka(block))
+    }
+
+    /// The blocks that this finaliser's part in deciding a checkpoint rests on, a handful: what it is locked on and what
+    /// the core found good in an earlier round, for which more than two thirds of the power prevoted; what is decided;
+    /// and proposals of the current round that were judged valid.
+    pub fn bound_to(&self, checkpoint: u64) -> Vec<BlockId> {
+        let mut blocks = Vec::new();
+        blocks.extend(self.guard.lock(checkpoint).map(|(_, block)| block));
+        let running = self.running.as_ref();
+        if let Some(Running { state, scene }) =
+            running.filter(|running| running.scene.checkpoint == checkpoint)
+        {
+            blocks.extend(state.driver.valid_value().map(|valid| valid.value));
+            let decision = scene.held.decision(checkpoint);
+            blocks.extend(decision.map(|certificate| certificate.block));
+            let proposals = scene.held.proposals(scene.round);
+            let valid = |block: &BlockId| scene.verdicts.get(block) == Some(&Verdict::Given(true));
+            blocks.extend(proposals.map(|(_, block)| block).filter(valid));
+        }
+        blocks
     }
 
     /// Answers [`Output::Propose`]. What nobody asked for, or asked for in a round that is over, is ignored.

@@ -151,13 +151,9 @@ impl Turn<'_> {
     /// Asks again about proposals whose verdict was awaited when the log ended.
     fn ask_again(&mut self) {
         let scene = &self.hands.scene;
-        let open = scene.held.proposals(scene.round).filter(|(_, block)| {
-            let verdict = scene.verdicts.get(block);
-            !matches!(verdict, Some(Verdict::Given(_)))
-        });
-        let open: BTreeSet<(u64, BlockId)> = open.collect();
-        for (round, block) in open {
-            self.ask(round, block);
+        let proposed: BTreeSet<(u64, BlockId)> = scene.held.proposals(scene.round).collect();
+        for (round, block) in proposed {
+            self.consider(round, block);
         }
     }
 
@@ -223,18 +219,23 @@ impl Turn<'_> {
     }
 
     /// Asks for the verdict on a proposed block, or tells the core of it if it is known already.
+    ///
+    /// What breaks a rule does so for ever. But what was valid in an earlier round may have left the best chain since,
+    /// and only a polka would make it worth a vote: the core keeps verdicts by round, and so is the node asked anew.
     fn consider(&mut self, number: u64, block: BlockId) {
-        let verdicts = &mut self.hands.scene.verdicts;
-        match *verdicts.entry(block).or_insert(Verdict::Open) {
+        let height = self.height();
+        let known = self
+            .state
+            .get_proposed_value_by_id(height, round(number), &block)
+            .is_some();
+        let verdict = self.hands.scene.verdicts.entry(block);
+        match verdict.or_insert(Verdict::Open) {
+            Verdict::Given(_) if known => {}
+            Verdict::Given(false) => self.feed_verdict(number, block, false),
             // A block that was asked for already is asked for again: the round is another.
-            Verdict::Open => self.ask(number, block),
-            Verdict::Given(valid) => {
-                let known =
-                    self.state
-                        .get_proposed_value_by_id(self.height(), round(number), &block);
-                if known.is_none() {
-                    self.feed_verdict(number, block, valid);
-                }
+            verdict => {
+                *verdict = Verdict::Open;
+                self.ask(number, block);
             }
         }
     }

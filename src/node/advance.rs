@@ -32,10 +32,12 @@ pub(super) struct Joining {
 
 /// A switch of the best chain that is valid and waits for the commit.
 pub(super) struct Prepared {
+    /// The last block that both chains share.
+    pub(super) fork: BlockId,
     pub(super) fork_height: u64,
     /// The highest first.
     pub(super) leave: Vec<Leaving>,
-    /// The lowest first.
+    /// The lowest first; none, if the finalisers decided on a branch whose bodies have yet to come.
     pub(super) join: Vec<Joining>,
     /// Whether more of the same branch is ready to join after this.
     pub(super) partial: bool,
@@ -75,14 +77,7 @@ impl Node {
                 }
             }
             Err(failure) => {
-                if self.write_failure.is_none() {
-                    error!(%failure, "the store cannot be written; nothing is accepted until it can");
-                }
-                self.write_failure = Some(WriteFailure {
-                    full: matches!(failure, StoreError::Full),
-                    words: failure.to_string(),
-                });
-                self.disk_retry_ms = self.now.mono_ms + DISK_RETRY_MS;
+                self.write_failed(&failure);
                 self.undo_stage();
             }
         }
@@ -92,6 +87,18 @@ impl Node {
             self.stage.forget.insert(id);
         }
         self.look_for_competing();
+    }
+
+    /// A commit failed: nothing is accepted until one succeeds.
+    pub(super) fn write_failed(&mut self, failure: &StoreError) {
+        if self.write_failure.is_none() {
+            error!(%failure, "the store cannot be written; nothing is accepted until it can");
+        }
+        self.write_failure = Some(WriteFailure {
+            full: matches!(failure, StoreError::Full),
+            words: failure.to_string(),
+        });
+        self.disk_retry_ms = self.now.mono_ms + DISK_RETRY_MS;
     }
 
     /// Validates the way to the best block whose bodies are here.
@@ -170,6 +177,7 @@ impl Node {
                 leave.push(Leaving { id, transactions });
             }
             return Ok(Some(Prepared {
+                fork: path.fork,
                 fork_height: path.fork_height,
                 leave,
                 join,

@@ -127,6 +127,12 @@ impl Node {
         let now_ms = self.now.mono_ms;
         let times = self.fetch.withheld.get(&id).map_or(0, |(_, times)| *times);
         let until_ms = now_ms + (WITHHELD_MS << times.min(6));
+        self.fetch.waiting_for = None;
+        self.fetch.disappointments += 1;
+        if self.tree.leads_to_kept(&id) {
+            // More than two thirds of the finalisers have it: it is asked for until somebody gives it.
+            return;
+        }
         debug!(block = %id.short(), "nobody gives the body of this block; it is set aside");
         self.tree.forget(&id);
         self.fetch.withheld.insert(id, (until_ms, times + 1));
@@ -141,8 +147,6 @@ impl Node {
                 self.fetch.withheld.remove(&soonest);
             }
         }
-        self.fetch.waiting_for = None;
-        self.fetch.disappointments += 1;
     }
 
     /// Asks for bodies that the best chain of headers lacks, from several peers at once.

@@ -34,10 +34,10 @@ pub(super) struct Dubious {
 impl Node {
     /// The switch is on disk: memory follows, and others are told.
     pub(super) fn follow(&mut self, switch: Prepared) {
-        let Some(last) = switch.join.last() else {
-            return;
-        };
-        let (tip, height) = (last.id, last.header.height);
+        let last = switch.join.last();
+        let (tip, height) = last.map_or((switch.fork, switch.fork_height), |last| {
+            (last.id, last.header.height)
+        });
         let reorganised = !switch.leave.is_empty();
         for block in &switch.join {
             self.tree.set_valid(&block.id);
@@ -53,7 +53,7 @@ impl Node {
                 left = switch.leave.len(),
                 joined = switch.join.len(),
                 fork_height = switch.fork_height,
-                "another chain has more work: reorganised"
+                "another chain takes precedence: reorganised"
             );
             if let Err(failure) = self.note_elections_anew() {
                 self.store_failed(&failure.to_string());

@@ -329,6 +329,9 @@ impl Node {
         if self.is_syncing() {
             return Some("the chain is still being fetched".into());
         }
+        if self.tree.awaits_checkpoint() {
+            return Some("the block that the finalisers decided on is still being fetched".into());
+        }
         match self.clock_offset_ms() {
             // One or two peers may be wrong themselves, or lie. And any number may be liars, since identities are free:
             // whoever finds two clocks that agree with this one need not believe them.

@@ -184,7 +184,9 @@ impl Node {
     /// A node on its store. The mempool is what the store holds as pending and is still valid.
     pub fn new(config: NodeConfig, store: Store, now: Now) -> Result<Self, StoreError> {
         let finality = Finality::load(&store, config.finaliser)?;
-        let tree = recall::load_tree(&store, finality.last(), config.tree)?;
+        let snapshot = store.snapshot();
+        let tip_height = snapshot.tip().height;
+        let tree = recall::load_tree(&snapshot, tip_height, finality.last(), config.tree)?;
         let dropped = Arc::new(DropLog::load(&store.snapshot())?);
         let block_time_ms = config.network.block_time_ms;
         let mut node = Self {

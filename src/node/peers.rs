@@ -44,7 +44,12 @@ pub(super) enum Asked {
     /// Transactions of a block whose header it gossiped.
     BlockTransactions(BlockId),
     /// Certificates of checkpoints.
-    Certificates,
+    Certificates {
+        /// Number of the first that was asked for.
+        from: u64,
+    },
+    /// The way to a certified block; the number tells what was asked last from what was given up.
+    Ancestry(u64),
     /// Messages about the checkpoint under way.
     FinalityMessages,
 }
@@ -62,6 +67,8 @@ pub(super) struct Peer {
     pub(super) pool_compared_ms: Option<u64>,
     /// The last of the headers that it gave, unless it stands elsewhere since.
     gave: Option<BlockId>,
+    /// When its certificates were last compared with ours from the first on (monotonic).
+    pub(super) certificates_compared_ms: Option<u64>,
     /// Height that it has reached, as far as it said or showed.
     height: u64,
     paused_until_ms: u64,
@@ -106,11 +113,6 @@ impl Peers {
             .filter_map(|tag| self.requests.remove(&tag))
             .map(|pending| pending.asked)
             .collect()
-    }
-
-    /// Whether this peer is connected.
-    pub(super) fn has(&self, peer: &PeerId) -> bool {
-        self.peers.contains_key(peer)
     }
 
     /// A peer said where it stands.

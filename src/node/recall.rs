@@ -12,7 +12,7 @@ use crate::chain::state::ViewError;
 use crate::chain::tree::{self, HeaderSource, HeaderTree};
 use crate::chain::verify::Verified;
 use crate::planted::{self, Fault};
-use crate::store::{Snapshot, Store, StoreError};
+use crate::store::{Snapshot, StoreError};
 
 /// Miners of so many last blocks are known at start, for the leases.
 const RECENT_BLOCKS: u64 = schedule::RECENT_MINERS;
@@ -32,14 +32,14 @@ impl HeaderSource for Source {
     }
 }
 
-/// The tree as of what the store holds, with the last checkpoint and the pin that was set before.
+/// The tree of a node that stands on the block at this height of the best chain, with the last checkpoint and the pin that
+/// was set before.
 pub(super) fn load_tree(
-    store: &Store,
+    snapshot: &Snapshot,
+    height: u64,
     last: Option<Final>,
     limits: tree::Limits,
 ) -> Result<HeaderTree, StoreError> {
-    let snapshot = store.snapshot();
-    let height = snapshot.tip().height;
     let mut tree = HeaderTree::open(&Source(snapshot.clone()), height, limits)
         .map_err(|error| StoreError::Corrupt(error.to_string()))?;
     if let Some(last) = last {
@@ -98,22 +98,24 @@ impl Node {
         Ok(())
     }
 
-    /// Notes the boundaries of all elections on the best chain, and of no others.
+    /// Notes the boundaries of all elections on the best chain, and of no others. After an error nothing has changed.
     pub(super) fn note_elections_anew(&mut self) -> Result<(), StoreError> {
-        self.boundaries.clear();
-        self.closings.clear();
         let snapshot = self.store.snapshot();
-        let mut skip = 0;
+        let mut records = Vec::new();
         loop {
-            let page = snapshot.elections(skip, ELECTION_PAGE)?;
-            for record in &page {
-                self.note_election(&record.election.terms);
-            }
-            skip += page.len() as u64;
-            if page.len() < ELECTION_PAGE {
-                return Ok(());
+            let page = snapshot.elections(records.len() as u64, ELECTION_PAGE)?;
+            let last = page.len() < ELECTION_PAGE;
+            records.extend(page);
+            if last {
+                break;
             }
         }
+        self.boundaries.clear();
+        self.closings.clear();
+        for record in records {
+            self.note_election(&record.election.terms);
+        }
+        Ok(())
     }
 
     /// Finds the last block that was not empty, or was a boundary, within the confirmations.

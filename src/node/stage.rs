@@ -18,6 +18,8 @@ use crate::wire::{self};
 
 /// Name of the note that is written to see whether the disk has room again.
 const PROBE_NOTE: &str = "disk-probe";
+/// Blocks forgotten in one commit. A long chain that is left goes piece by piece.
+const FORGET_AT_ONCE: usize = 1_024;
 
 impl Node {
     /// What the batch writes. Nothing staged is given up before it is on disk.
@@ -32,6 +34,7 @@ impl Node {
                 .stage
                 .forget
                 .iter()
+                .take(FORGET_AT_ONCE)
                 .filter(|id| self.tree.get(id).is_none() && !on_main(id))
                 .copied()
                 .collect(),
@@ -132,7 +135,11 @@ impl Node {
         self.stage.peers.clear();
         self.stage.bans.clear();
         self.stage.removed.clear();
-        self.stage.forget.clear();
+        if let Some(next) = self.stage.forget.iter().nth(FORGET_AT_ONCE).copied() {
+            self.stage.forget = self.stage.forget.split_off(&next);
+        } else {
+            self.stage.forget.clear();
+        }
         for id in side {
             self.bodies.remove(id);
             self.own_blocks.remove(id);

@@ -4,7 +4,6 @@
 use tracing::debug;
 use votenode_p2p::PeerId;
 
-use super::blocks::HeaderRefusal;
 use super::peers::Asked;
 use super::{Effect, Node};
 use crate::chain::block::{BlockId, Header};
@@ -24,7 +23,7 @@ const MAX_POOL_PAGES: usize = 32;
 /// Bytes of transactions asked for in one request.
 const TRANSACTION_BYTES: u64 = 1024 * 1024;
 /// Score points for a reply that no correct peer sends.
-const LIE_POINTS: u32 = 20;
+pub(super) const LIE_POINTS: u32 = 20;
 /// Score points for a claim that the same peer does not make good, once that happens again and again; each time more, for
 /// points are forgiven as time goes by.
 const CLAIM_POINTS: u32 = 25;
@@ -128,6 +127,9 @@ impl Node {
                     self.peers.note_header(&peer, last);
                 }
             }
+            (Asked::Ancestry(serial), Reply::Headers { headers }) => {
+                self.ancestry_came(peer, serial, headers.into_vec());
+            }
             (Asked::Bodies(blocks), Reply::Bodies { bodies }) => {
                 let bodies = bodies.into_vec().into_iter().map(List::into_vec).collect();
                 self.bodies_came(peer, blocks, bodies);
@@ -141,10 +143,12 @@ impl Node {
             (Asked::BlockTransactions(block), Reply::Transactions { transactions }) => {
                 self.block_transactions_came(peer, block, transactions.into_vec());
             }
-            (
-                Asked::Certificates | Asked::FinalityMessages,
-                Reply::Certificates { certificates, .. },
-            ) => self.certificates_came(peer, certificates.into_vec()),
+            (Asked::Certificates { from }, Reply::Certificates { certificates, .. }) => {
+                self.certificates_came(peer, Some(from), certificates.into_vec());
+            }
+            (Asked::FinalityMessages, Reply::Certificates { certificates, .. }) => {
+                self.certificates_came(peer, None, certificates.into_vec());
+            }
             (Asked::FinalityMessages, Reply::FinalityMessages { messages }) => {
                 self.finality_messages_came(peer, messages.into_vec());
             }
@@ -163,10 +167,12 @@ impl Node {
     }
 
     /// A request brought nothing. Bodies and statuses are asked for again by themselves; a compact block falls back to
-    /// its whole body.
+    /// its whole body, and for the way to a certified block somebody else is asked.
     pub(super) fn unanswered(&mut self, asked: Asked) {
-        if let Asked::BlockTransactions(block) = asked {
-            self.give_up_assembling(&block);
+        match asked {
+            Asked::BlockTransactions(block) => self.give_up_assembling(&block),
+            Asked::Ancestry(serial) => self.ancestry_unanswered(serial),
+            _ => {}
         }
     }
 
@@ -205,7 +211,7 @@ impl Node {
     }
 
     /// The next page starts where the last one ended: the peer's chain need not be the best that this node knows.
-    fn ask_headers_after(&mut self, peer: PeerId, last: Option<BlockId>, above: u64) {
+    pub(super) fn ask_headers_after(&mut self, peer: PeerId, last: Option<BlockId>, above: u64) {
         if self
             .peers
             .is_asking(&peer, |asked| matches!(asked, Asked::Headers { .. }))
@@ -239,9 +245,6 @@ impl Node {
                         self.penalize(peer, LIE_POINTS, &refusal.to_string());
                     }
                     debug!(%peer, %refusal, "headers end early");
-                    if matches!(refusal, HeaderRefusal::Settled) {
-                        self.met_settled_header();
-                    }
                     return;
                 }
             }

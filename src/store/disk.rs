@@ -19,6 +19,8 @@ pub struct MemoryDisk(Arc<RwLock<Contents>>);
 struct Contents {
     bytes: Vec<u8>,
     quota: u64,
+    /// Nothing can be written.
+    refuses: bool,
     /// What was there before each change since the last sync, in the order of the changes.
     unsynced: Vec<Undo>,
     journal: Option<Journal>,
@@ -61,6 +63,7 @@ impl MemoryDisk {
         Self(Arc::new(RwLock::new(Contents {
             bytes,
             quota: u64::MAX,
+            refuses: false,
             unsynced: Vec::new(),
             journal: None,
         })))
@@ -78,6 +81,7 @@ impl MemoryDisk {
         let mut after = Contents {
             bytes: contents.bytes.clone(),
             quota: contents.quota,
+            refuses: contents.refuses,
             unsynced: Vec::new(),
             journal: contents.journal.clone(),
         };
@@ -100,6 +104,11 @@ impl MemoryDisk {
     /// Sets how many bytes there is room for. What is there already stays.
     pub fn set_quota(&self, bytes: u64) {
         self.write_lock().quota = bytes;
+    }
+
+    /// Whether it takes no more writes at all, even where it has room.
+    pub fn refuse_writes(&self, refuses: bool) {
+        self.write_lock().refuses = refuses;
     }
 
     /// Writes down everything that is done to the disk from now on, to find out what a power cut would have left.
@@ -157,7 +166,7 @@ impl StorageBackend for MemoryDisk {
 
     fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
         let mut contents = self.write_lock();
-        if len > contents.quota && len > contents.bytes.len() as u64 {
+        if contents.refuses || len > contents.quota && len > contents.bytes.len() as u64 {
             return Err(std::io::ErrorKind::StorageFull.into());
         }
         let len = usize::try_from(len).map_err(|_| std::io::ErrorKind::StorageFull)?;
@@ -181,6 +190,9 @@ impl StorageBackend for MemoryDisk {
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
         let mut contents = self.write_lock();
+        if contents.refuses {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
         let range = range(offset, data.len(), contents.bytes.len())?;
         let before = contents.bytes[range.clone()].to_vec();
         contents.unsynced.push(Undo::Bytes(range.start, before));

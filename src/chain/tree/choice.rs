@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::room::HELD_WINDOWS;
 use super::{Entry, HeaderSource, HeaderTree, rank};
 use crate::chain::block::{BlockId, Header};
 use crate::chain::state::ViewError;
@@ -109,6 +110,13 @@ impl HeaderTree {
     /// The last checkpoint, if there is one.
     pub fn checkpoint(&self) -> Option<(BlockId, u64)> {
         self.checkpoint
+    }
+
+    /// Whether the active chain does not contain the checkpoint yet.
+    pub fn awaits_checkpoint(&self) -> bool {
+        self.checkpoint.is_some_and(|(id, height)| {
+            height > self.root_height && self.active_at(height) != Some(id)
+        })
     }
 
     /// Notes a checkpoint: from now on only chains that contain it are followed and taken in. The active chain stays
@@ -271,6 +279,10 @@ impl HeaderTree {
     /// Moves the root up to the window's edge, or to the checkpoint once the active chain contains it.
     pub(super) fn settle(&mut self) {
         let mut target = self.tip_height().saturating_sub(self.limits.window);
+        if let Some(fork) = self.lowest_held_fork().filter(|fork| *fork < target) {
+            let most = self.limits.window.saturating_mul(HELD_WINDOWS);
+            target = fork.max(self.tip_height().saturating_sub(most));
+        }
         if let Some((id, height)) = self.checkpoint {
             if self.active_at(height) == Some(id) {
                 target = target.max(height);

@@ -1,11 +1,11 @@
 //! From certificate to checkpoint.
 //!
 //! A certificate is checked against the set in force, then its block is looked for: on the best chain it becomes the
-//! next checkpoint with the batch's commit; on a branch the tree is told to follow that branch; unknown, its headers are
+//! next checkpoint with the batch's commit; on a branch the tree is told to follow that branch; unknown, its ancestry is
 //! asked for. Two certificates that no chain contains both are the proof that a third of the power broke the rules: the
 //! node stops.
 
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 use votenode_p2p::PeerId;
 
 use super::hearing::Pull;
@@ -19,12 +19,16 @@ use crate::chain::genesis::Finaliser;
 use crate::chain::state::View;
 use crate::node::peers::Asked;
 use crate::node::recall::Source;
+use crate::node::sync::LIE_POINTS;
 use crate::node::{Effect, Node};
 use crate::protocol::sync::{MAX_CERTIFICATES, Request, Status};
 use crate::store::{Snapshot, StoreError};
 
 /// Score points for a certificate that proves nothing.
 const FORGED_POINTS: u32 = 60;
+
+/// Least time between two comparisons of all certificates with one peer's, in milliseconds.
+const COMPARE_PAUSE_MS: u64 = 60_000;
 
 /// A checkpoint of this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,10 +88,11 @@ impl Node {
         self.finality.coming.insert(number, coming);
     }
 
-    /// A peer gave certificates.
+    /// A peer gave certificates; those from a number on, if they were asked for.
     pub(in crate::node) fn certificates_came(
         &mut self,
         peer: PeerId,
+        asked_from: Option<u64>,
         certificates: Vec<CommitCertificate>,
     ) {
         if !self.network.finalises() {
@@ -99,11 +104,12 @@ impl Node {
             let number = certificate.checkpoint;
             highest = highest.max(number);
             if number < self.finality.next() {
-                self.compare(peer, certificate);
-                if self.finality.conflict.is_some() {
-                    return;
+                match self.compare(peer, certificate) {
+                    Ok(true) => continue,
+                    // The rest of such a reply proves nothing more.
+                    Ok(false) => return,
+                    Err(failure) => return self.store_failed(&failure.to_string()),
                 }
-                continue;
             }
             let known = self.finality.coming.get(&number).is_some_and(|c| c.checked);
             if !known && number < self.finality.next() + MAX_AHEAD as u64 {
@@ -116,36 +122,67 @@ impl Node {
                 self.finality.coming.insert(number, coming);
             }
         }
-        // Looking for where a peer's checkpoints part from ours, page by page.
-        if full && highest < self.finality.next() {
+        // Looking for where a peer's checkpoints part from ours, page by page. Ever higher, or a peer could send the same
+        // page for ever.
+        let rises = asked_from.is_some_and(|from| highest >= from);
+        if full && rises && highest < self.finality.next() {
             self.ask_certificates_from(peer, highest + 1);
         }
     }
 
-    /// Holds a certificate against the one that this node has of the same checkpoint.
-    fn compare(&mut self, peer: PeerId, certificate: CommitCertificate) {
+    /// Holds a certificate against the one that this node has of the same checkpoint. Whether it is the same.
+    fn compare(
+        &mut self,
+        peer: PeerId,
+        certificate: CommitCertificate,
+    ) -> Result<bool, StoreError> {
         let snapshot = self.store.snapshot();
-        let ours = match snapshot.certificate(certificate.checkpoint) {
-            Ok(Some(ours)) => ours.certificate,
-            Ok(None) => return,
-            Err(failure) => return self.store_failed(&failure.to_string()),
+        let Some(ours) = snapshot.certificate(certificate.checkpoint)? else {
+            return Ok(true);
         };
+        let ours = ours.certificate;
         if ours.block == certificate.block {
-            return;
+            return Ok(true);
         }
-        let set = match snapshot.state().finaliser_set(&self.network, ours.set) {
-            Ok(Some(set)) => set,
-            Ok(None) => return,
-            Err(failure) => return self.store_failed(&failure.to_string()),
+        let set = snapshot.state().finaliser_set(&self.network, ours.set);
+        let set = set.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let Some(set) = set else {
+            return Ok(true);
         };
         match set.check(&self.network.id(), &certificate) {
             Ok(()) => self.stop_for(&set, ours, certificate),
             // The sets may have parted too: the first that differs tells.
             Err(CertificateError::OtherSet { .. }) if ours.checkpoint > 1 => {
-                self.ask_certificates_from(peer, 1);
+                if !self.compare_certificates(peer) {
+                    self.penalize(
+                        peer,
+                        LIE_POINTS,
+                        "certificates of another set, and none that shows where it comes from",
+                    );
+                }
             }
             Err(why) => self.penalize(peer, FORGED_POINTS, &why.to_string()),
         }
+        Ok(false)
+    }
+
+    /// Looks for the first certificate of a peer that differs from ours. Not again and again: the way there is long, and
+    /// anybody can say that there is one. Not, if it was done a moment ago.
+    fn compare_certificates(&mut self, peer: PeerId) -> bool {
+        let now_ms = self.now.mono_ms;
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return true;
+        };
+        let last_ms = entry.certificates_compared_ms;
+        if last_ms.is_some_and(|at_ms| now_ms < at_ms + COMPARE_PAUSE_MS) {
+            return false;
+        }
+        if self.ask_certificates_from(peer, 1)
+            && let Some(entry) = self.peers.get_mut(&peer)
+        {
+            entry.certificates_compared_ms = Some(now_ms);
+        }
+        true
     }
 
     /// Takes one certificate after the other, as far as the best chain holds their blocks.
@@ -153,7 +190,7 @@ impl Node {
         while self.finality.conflict.is_none() {
             let number = self.finality.next();
             let Some(coming) = self.finality.coming.get_mut(&number) else {
-                return;
+                return self.finality.ancestry.stop();
             };
             if !coming.checked {
                 if let Err(why) = self
@@ -176,8 +213,15 @@ impl Node {
                 Err(failure) => return self.store_failed(&failure.to_string()),
             };
             let height = match place {
-                Place::Main(height) | Place::Branch(height) => height,
-                Place::Nowhere => return self.look_for(from),
+                Place::Main(height) | Place::Branch(height) => {
+                    self.finality.ancestry.stop();
+                    height
+                }
+                Place::Nowhere => match self.seek_ancestry(block, from) {
+                    Ok(true) => continue,
+                    Ok(false) => return,
+                    Err(failure) => return self.store_failed(&failure.to_string()),
+                },
             };
             if height <= self.finality.last_height() {
                 return self.conflict_with_last(number);
@@ -264,18 +308,6 @@ impl Node {
         Ok(())
     }
 
-    /// The block of a certificate is not here: whoever gave it has it.
-    fn look_for(&mut self, from: Option<PeerId>) {
-        let peers: Vec<PeerId> = match from.filter(|peer| self.peers.has(peer)) {
-            Some(peer) => vec![peer],
-            None => self.peers.iter().map(|(peer, _)| *peer).collect(),
-        };
-        debug!("the block of a certificate is not here yet");
-        for peer in peers {
-            self.ask_headers(peer);
-        }
-    }
-
     /// A valid certificate is for a block that does not descend from the last checkpoint's.
     fn conflict_with_last(&mut self, number: u64) {
         let (Some(last), Some(coming)) = (self.finality.last, self.finality.coming.remove(&number))
@@ -340,12 +372,15 @@ impl Node {
             let is_last = |coming: &Coming| coming.certificate.block == status.checkpoint;
             if next > 1 && self.finality.coming.values().any(is_last) {
                 // All that it has is here and finds no place: perhaps its checkpoints part from ours below.
-                return self.ask_certificates_from(peer, next - 1);
+                self.ask_certificates_from(peer, next - 1);
+                return;
             }
             return self.ask_certificates(peer);
         }
         match self.store.snapshot().main_id(status.checkpoint_height) {
-            Ok(Some(ours)) if ours != status.checkpoint => self.ask_certificates_from(peer, 1),
+            Ok(Some(ours)) if ours != status.checkpoint => {
+                self.compare_certificates(peer);
+            }
             Ok(_) => {}
             Err(failure) => self.store_failed(&failure.to_string()),
         }
@@ -364,20 +399,19 @@ impl Node {
         }
     }
 
-    fn ask_certificates_from(&mut self, peer: PeerId, from: u64) {
-        if self
-            .peers
-            .is_asking(&peer, |asked| matches!(asked, Asked::Certificates))
-        {
-            return;
+    /// Whether the peer is asked now.
+    fn ask_certificates_from(&mut self, peer: PeerId, from: u64) -> bool {
+        let certificates = |asked: &Asked| matches!(asked, Asked::Certificates { .. });
+        if self.peers.is_asking(&peer, certificates) {
+            return false;
         }
         self.request(
             peer,
-            Asked::Certificates,
+            Asked::Certificates { from },
             &Request::Certificates {
                 from,
                 max: MAX_CERTIFICATES as u64,
             },
-        );
+        )
     }
 }

@@ -135,6 +135,11 @@ impl Duty {
         self.engine.checkpoint().is_some()
     }
 
+    /// The blocks that this finaliser's part in deciding a checkpoint rests on.
+    pub(super) fn bound_to(&self, checkpoint: u64) -> Vec<BlockId> {
+        self.engine.bound_to(checkpoint)
+    }
+
     /// Whether the consensus has a use for a message, told before or not.
     pub(super) fn wants(&self, message: &SignedFinalityMessage) -> bool {
         // What this node said itself the engine knows.

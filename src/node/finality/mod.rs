@@ -7,6 +7,7 @@
 //! - `votes`: what was heard about a checkpoint
 //! - `hearing`: messages from gossip and from peers that are asked for what was missed
 //! - `certificates`: from certificate to checkpoint, and what happens when two conflict
+//! - `ancestry`: the way to a certified block that is not here
 //! - `duty`: the part of a finaliser: proposals, verdicts on others', votes
 //! - `release`: how what this node signed leaves it
 //! - `past`: what was said about checkpoints that are decided, to convict whoever contradicts it late
@@ -17,6 +18,7 @@
 //! Nothing that this node signs leaves it before the log of the consensus and the guard's state are in the store, and
 //! then its position beside the key.
 
+mod ancestry;
 mod board;
 mod certificates;
 mod duty;
@@ -46,6 +48,7 @@ use crate::chain::block::BlockId;
 use crate::chain::checkpoint::{CommitCertificate, FinaliserSet, SignedFinalityMessage};
 use crate::protocol::receipt::MAX_RECEIPT_HEADERS;
 use crate::store::{Commit, Store, StoreError};
+use ancestry::Ancestry;
 use duty::Duty;
 use past::Past;
 use votes::Votes;
@@ -94,10 +97,8 @@ pub(super) struct Finality {
     took_ms: Option<u64>,
     /// There is a block above the last checkpoint.
     candidate: bool,
-    /// The chain that was followed has to be left, down to the last checkpoint.
-    retreat: bool,
-    /// When that was done last (monotonic).
-    retreated_ms: Option<u64>,
+    /// The search for the next certificate's block.
+    ancestry: Ancestry,
     /// Something became possible with the last commit; the next batch is wanted at once.
     again: bool,
     /// Two certificates that no chain contains both: this node does nothing any more.
@@ -146,8 +147,7 @@ impl Finality {
             joined: BTreeMap::new(),
             took_ms: None,
             candidate: false,
-            retreat: false,
-            retreated_ms: None,
+            ancestry: Ancestry::default(),
             again: snapshot.network().finalises(),
             conflict: None,
         })
@@ -194,7 +194,8 @@ impl Finality {
         let pull = self.is_under_way().then(|| self.pull.due_ms());
         let duty = self.duty.as_ref().filter(|_| can_write);
         let duty = duty.and_then(Duty::next_deadline_ms);
-        pull.into_iter().chain(duty).min()
+        let ancestry = self.ancestry.next_deadline_ms();
+        pull.into_iter().chain(duty).chain(ancestry).min()
     }
 }
 
@@ -221,9 +222,6 @@ impl Node {
         if std::mem::take(&mut self.finality.again) {
             self.serve_messages();
         }
-        if let Err(failure) = self.retreat() {
-            return self.store_failed(&failure.to_string());
-        }
         self.take_certificates();
         let candidate = self.store.snapshot().tip().height > self.finality.last_height();
         if candidate && !std::mem::replace(&mut self.finality.candidate, candidate) {
@@ -231,7 +229,23 @@ impl Node {
         }
         self.finality.candidate = candidate;
         self.do_duty();
+        self.hold_blocks();
         self.pull_messages();
+    }
+
+    /// Keeps the branches that finality rests on, whatever work others have: that of a certified block, and those of the
+    /// blocks that this node's part in the consensus is bound to. No peer can name one by itself.
+    fn hold_blocks(&mut self) {
+        let finality = &self.finality;
+        let coming = finality.coming.get(&finality.next());
+        let certified = coming.filter(|coming| coming.checked);
+        let certified = certified.map(|coming| coming.certificate.block);
+        let bound = finality
+            .duty
+            .as_ref()
+            .map(|duty| duty.bound_to(finality.next()));
+        self.tree
+            .hold(certified.into_iter().chain(bound.into_iter().flatten()));
     }
 
     /// Puts up what peers may ask for: what others said, and of this node's own what is on disk.

@@ -2,7 +2,8 @@
 //!
 //! A node that knows no certificate yet follows the most work, and after a window's length of blocks the tree forgets
 //! where other branches fork off. If a certificate then names a block of such a branch, whoever made the long chain has
-//! misled the node. It goes back to its own last checkpoint, the genesis block as a rule, and fetches what follows anew.
+//! misled the node. It goes back to where the way to that block parts from its own chain, and follows from there. Only
+//! such a way, proved by its hashes, makes it do so.
 
 use tracing::warn;
 
@@ -13,48 +14,20 @@ use crate::node::{Effect, Node};
 use crate::store::{Commit, StoreError, Switch};
 use crate::wire;
 
-/// Least time between two retreats, in milliseconds.
-const RETREAT_PAUSE_MS: u64 = 60_000;
-/// Blocks forgotten in one commit.
-const FORGET_AT_ONCE: usize = 1_024;
-
 impl Node {
-    /// A header forks off where the tree has settled.
-    pub(in crate::node) fn met_settled_header(&mut self) {
-        let finality = &mut self.finality;
-        let number = finality.votes.checkpoint();
-        let waits = finality
-            .coming
-            .get(&number)
-            .is_some_and(|coming| coming.checked);
-        // Anybody can send headers: not again and again.
-        let rested = finality
-            .retreated_ms
-            .is_none_or(|at_ms| at_ms + RETREAT_PAUSE_MS <= self.now.mono_ms);
-        if waits && self.tree.root_height() > finality.last_height() && rested {
-            finality.retreat = true;
-            finality.again = true;
-        }
-    }
-
-    /// Goes back to the last checkpoint, if it has to be. What the blocks held waits again, as far as there is room.
-    pub(super) fn retreat(&mut self) -> Result<(), StoreError> {
-        if !self.finality.retreat || self.write_failure.is_some() {
-            return Ok(());
-        }
-        let height = self.finality.last_height();
-        let tip = self.store.snapshot().tip().height;
-        warn!(
-            from = tip,
-            to = height,
-            "the chain that was followed is not the one that the finalisers decided on; going back to fetch theirs"
-        );
+    /// Goes back to a block of the best chain below the tree's root. What the blocks above held waits again, as far as
+    /// there is room.
+    ///
+    /// Whatever can fail comes first or is the commit itself: after an error nothing has changed, and this may be tried
+    /// again.
+    pub(in crate::node) fn retreat(&mut self, to: u64) -> Result<(), StoreError> {
         let snapshot = self.store.snapshot();
+        let from = snapshot.tip().height;
         let mut left: Vec<BlockId> = Vec::new();
         let mut pending: Vec<(TxId, Vec<u8>)> = Vec::new();
         let mut waiting = Vec::new();
         let mut room = self.mempool.room_bytes();
-        for height in height + 1..=tip {
+        for height in to + 1..=from {
             let Some(id) = snapshot.main_id(height)? else {
                 continue;
             };
@@ -68,42 +41,46 @@ impl Node {
                 waiting.push(transaction);
             }
         }
-        self.store.commit(Commit {
+        let tree = load_tree(&snapshot, to, self.finality.last(), self.tree.limits())?;
+        let rewound = self.store.commit(Commit {
             pending_insert: pending,
             chain: Some(Switch {
-                rewind_to: height,
+                rewind_to: to,
                 append: Vec::new(),
             }),
             ..Commit::default()
-        })?;
-        self.finality.retreat = false;
-        self.finality.retreated_ms = Some(self.now.mono_ms);
-        self.tree = load_tree(&self.store, self.finality.last(), self.tree.limits())?;
-        for blocks in left.chunks(FORGET_AT_ONCE) {
-            self.store.commit(Commit {
-                forget: blocks.to_vec(),
-                ..Commit::default()
-            })?;
+        });
+        if let Err(failure) = rewound {
+            self.write_failed(&failure);
+            return Err(failure);
         }
+        warn!(
+            from,
+            to,
+            "the chain that was followed is not the one that the finalisers decided on; going back to follow theirs"
+        );
+        self.stage.forget.extend(left);
+        self.stage.forget.extend(self.tree.take_forgotten());
+        self.tree = tree;
         self.bodies.clear();
         self.own_blocks.clear();
         self.future.clear();
-        self.note_elections_anew()?;
-        self.recount_quiet(height);
+        if let Err(failure) = self.note_elections_anew() {
+            // What was noted before holds for the blocks that stay too, and is noted anew with the next reorganisation.
+            self.store_failed(&failure.to_string());
+        }
+        self.recount_quiet(to);
         for transaction in waiting {
             self.requeue(transaction);
         }
         self.counters.reorganisations += 1;
-        self.counters.blocks_disconnected += tip - height;
+        self.counters.blocks_disconnected += from - to;
         self.tip_changed = true;
         let tip = self.store.snapshot().tip();
         self.out.push(Effect::NewTip {
             id: tip.id,
             height: tip.height,
         });
-        for peer in self.peers.iter().map(|(peer, _)| *peer).collect::<Vec<_>>() {
-            self.ask_headers(peer);
-        }
         Ok(())
     }
 }

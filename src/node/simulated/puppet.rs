@@ -6,7 +6,7 @@ use votenode_p2p::PeerId;
 
 use super::forge::{Forge, ForgedBlock};
 use super::host::peer_id;
-use crate::chain::block::BlockId;
+use crate::chain::block::{BlockId, Header};
 use crate::chain::checkpoint::CommitCertificate;
 use crate::chain::transaction::{Transaction, TxId};
 use crate::protocol::sync::{MAX_HEADERS, Reply, Request, Status};
@@ -38,6 +38,8 @@ pub struct Puppet {
     pub pool: Vec<Transaction>,
     /// Certificates that it gives, whatever they are worth.
     pub certificates: Vec<CommitCertificate>,
+    /// Headers that it gives whatever it is asked; with none in it, it says nothing until the request times out.
+    pub headers: Option<Vec<Header>>,
     /// Milliseconds that its clock is ahead of everybody's.
     pub ahead_ms: u64,
     /// Requests for bodies that it answered.
@@ -54,6 +56,7 @@ impl Puppet {
             indexes: indexes(&chain.blocks),
             pool: Vec::new(),
             certificates: Vec::new(),
+            headers: None,
             ahead_ms: 0,
             bodies_served: 0,
         }
@@ -92,6 +95,14 @@ impl Puppet {
             Request::Status { .. } => Reply::Status {
                 status: self.status(wall_ms),
             },
+            Request::Headers { .. } if let Some(headers) = &self.headers => {
+                if headers.is_empty() {
+                    return None;
+                }
+                Reply::Headers {
+                    headers: List::new(headers.clone()).unwrap(),
+                }
+            }
             Request::Headers { locator, max } => {
                 let from = locator.iter().find_map(|id| self.find(id));
                 let headers = self.blocks[from.map_or(0, |index| index + 1)..]

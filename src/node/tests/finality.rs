@@ -4,6 +4,7 @@ mod byzantine;
 mod crashes;
 mod late;
 mod liars;
+mod misled;
 mod span;
 mod two_faced;
 
