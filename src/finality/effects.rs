@@ -54,6 +54,8 @@ pub(super) struct Scene {
     pub(super) wanted: Option<(u64, bool)>,
     /// The blocks proposed.
     pub(super) verdicts: BTreeMap<BlockId, Verdict>,
+    /// Proposals that the core hears of when their blocks were judged anew.
+    pub(super) deferred: Vec<SignedFinalityMessage>,
     /// Polkas that the core was told of.
     pub(super) polkas: BTreeSet<(u64, BlockId)>,
     /// Entries of the log that is being replayed; they are not written again.

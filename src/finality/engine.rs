@@ -122,6 +122,7 @@ impl Engine {
             timers: Timers::default(),
             wanted: None,
             verdicts: BTreeMap::new(),
+            deferred: Vec::new(),
             polkas: BTreeSet::new(),
             replaying: None,
             instead: Vec::new(),

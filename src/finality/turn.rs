@@ -16,6 +16,9 @@ use crate::chain::block::BlockId;
 use crate::chain::checkpoint::{MAX_ROUND, SignedFinalityMessage};
 use crate::chain::transaction::FinalityMessage;
 
+/// Proposals whose blocks are judged anew: one for each round that begins meanwhile is honest.
+const MAX_DEFERRED: usize = 16;
+
 /// The core and the hands that serve it.
 pub(super) struct Turn<'a> {
     pub(super) state: &'a mut State<Ctx>,
@@ -151,9 +154,13 @@ impl Turn<'_> {
     /// Asks again about proposals whose verdict was awaited when the log ended.
     fn ask_again(&mut self) {
         let scene = &self.hands.scene;
-        let proposed: BTreeSet<(u64, BlockId)> = scene.held.proposals(scene.round).collect();
-        for (round, block) in proposed {
-            self.consider(round, block);
+        let open = scene.held.proposals(scene.round).filter(|(_, block)| {
+            let verdict = scene.verdicts.get(block);
+            !matches!(verdict, Some(Verdict::Given(_)))
+        });
+        let open: BTreeSet<(u64, BlockId)> = open.collect();
+        for (round, block) in open {
+            self.ask(round, block);
         }
     }
 
@@ -209,8 +216,12 @@ impl Turn<'_> {
                 self.feed(Input::Vote(vote));
             }
             Some(Signed::Proposal(proposal)) => {
+                let block = message.message.block();
+                if block.is_some_and(|block| self.defer(message, block)) {
+                    return;
+                }
                 self.feed(Input::Proposal(proposal));
-                if let Some(block) = message.message.block() {
+                if let Some(block) = block {
                     self.consider(message.message.round, block);
                 }
             }
@@ -218,24 +229,39 @@ impl Turn<'_> {
         }
     }
 
-    /// Asks for the verdict on a proposed block, or tells the core of it if it is known already.
+    /// Keeps a proposal from the core for now, if its block was found valid in an earlier round.
     ///
-    /// What breaks a rule does so for ever. But what was valid in an earlier round may have left the best chain since,
-    /// and only a polka would make it worth a vote: the core keeps verdicts by round, and so is the node asked anew.
+    /// What breaks a rule does so for ever. But what was valid may have left the best chain since, and then only a polka
+    /// makes it worth a vote. The core takes a verdict on a block for every later round of the checkpoint; so it hears of
+    /// the proposal when the node was asked anew.
+    fn defer(&mut self, message: &SignedFinalityMessage, block: BlockId) -> bool {
+        let scene = &mut *self.hands.scene;
+        let Some(verdict @ Verdict::Given(true)) = scene.verdicts.get_mut(&block) else {
+            return false;
+        };
+        *verdict = Verdict::Open;
+        let current = scene.round;
+        scene.deferred.retain(|kept| kept.message.round >= current);
+        if scene.deferred.len() < MAX_DEFERRED {
+            scene.deferred.push(message.clone());
+        }
+        self.ask(message.message.round, block);
+        true
+    }
+
+    /// Asks for the verdict on a proposed block, or tells the core of it if it is known already.
     fn consider(&mut self, number: u64, block: BlockId) {
-        let height = self.height();
-        let known = self
-            .state
-            .get_proposed_value_by_id(height, round(number), &block)
-            .is_some();
-        let verdict = self.hands.scene.verdicts.entry(block);
-        match verdict.or_insert(Verdict::Open) {
-            Verdict::Given(_) if known => {}
-            Verdict::Given(false) => self.feed_verdict(number, block, false),
+        let verdicts = &mut self.hands.scene.verdicts;
+        match *verdicts.entry(block).or_insert(Verdict::Open) {
             // A block that was asked for already is asked for again: the round is another.
-            verdict => {
-                *verdict = Verdict::Open;
-                self.ask(number, block);
+            Verdict::Open => self.ask(number, block),
+            Verdict::Given(valid) => {
+                let known =
+                    self.state
+                        .get_proposed_value_by_id(self.height(), round(number), &block);
+                if known.is_none() {
+                    self.feed_verdict(number, block, valid);
+                }
             }
         }
     }
@@ -361,6 +387,20 @@ impl Turn<'_> {
             return;
         }
         *verdict = Verdict::Given(valid);
+        let about = |message: &mut SignedFinalityMessage| message.message.block() == Some(block);
+        let deferred: Vec<_> = scene.deferred.extract_if(.., about).collect();
+        for message in deferred.iter().filter(|_| valid) {
+            if let Some(Signed::Proposal(proposal)) = signed(message) {
+                self.feed(Input::Proposal(proposal));
+            }
+        }
+        let known = self
+            .state
+            .get_proposed_value_by_id(self.height(), round(0), &block);
+        if known.is_some() {
+            return self.settle();
+        }
+        let scene = &mut *self.hands.scene;
         let proposals = scene
             .held
             .proposals(0)

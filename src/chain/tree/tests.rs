@@ -363,3 +363,91 @@ fn peers_find_what_they_share() {
         assert!(found + 600 >= shared as u64);
     }
 }
+
+/// So many branches of two blocks on this parent.
+fn crowd(tree: &mut HeaderTree, chain: &Chain, parent: &Header, count: u64) {
+    for n in 0..count {
+        let first = header(Some(parent), 1_000 + 10 * n);
+        let second = header(Some(&first), 1_000 + 10 * n);
+        for header in [first, second] {
+            tree.insert(header, chain).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_held_branch_makes_no_room_for_others() {
+    for held in [false, true] {
+        let (mut tree, chain) = open(20, limits(100, 1_000, 4));
+        let weak = branch(&mut tree, &chain, &chain.headers[5], 3, 500);
+        let middle = weak[1].id();
+        if held {
+            tree.hold([middle]);
+        }
+        crowd(&mut tree, &chain, &chain.headers[15], 10);
+        assert_eq!(tree.get(&middle).is_some(), held);
+        assert_eq!(tree.get(&weak[0].id()).is_some(), held);
+        // What others build on it is like any other branch.
+        assert_eq!(tree.get(&weak[2].id()), None);
+        assert_eq!(tree.leads_to_kept(&weak[0].id()), held);
+        assert!(tree.len() <= 21 + 2 * 4 + 2);
+        tree.hold([]);
+        crowd(&mut tree, &chain, &chain.headers[16], 10);
+        assert_eq!(tree.get(&middle), None);
+    }
+}
+
+#[test]
+fn a_whole_branch_that_is_held_finds_room_whatever_work_it_has() {
+    let (mut tree, chain) = open(20, limits(100, 1_000, 4));
+    crowd(&mut tree, &chain, &chain.headers[15], 10);
+    let mut way = chain.headers[1..=5].to_vec();
+    for n in 0..6 {
+        way.push(header(way.last(), 700 + n));
+    }
+    assert_eq!(tree.insert(way[5].clone(), &chain).unwrap(), Inserted::Full);
+    let last = way.last().unwrap();
+    tree.hold([last.id()]);
+    assert_eq!(tree.insert_held(&way, &chain).unwrap(), Inserted::New);
+    assert_eq!(tree.insert_held(&way, &chain).unwrap(), Inserted::Known);
+    crowd(&mut tree, &chain, &chain.headers[16], 10);
+    assert!(way.iter().all(|header| tree.get(&header.id()).is_some()));
+    tree.set_checkpoint(last.id(), last.height, &chain)
+        .unwrap()
+        .unwrap();
+    tree.hold([]);
+    // The chain that was active stays until the driver leaves it; everything else beside the checkpoint goes.
+    assert!(tree.awaits_checkpoint());
+    assert_eq!(tree.len(), 21 + 6);
+    supply(&mut tree, &way[5..]);
+    assert_eq!(tree.best(), last.id());
+    // An invalid block on it taints it as it does any other branch.
+    tree.set_invalid(&way[7].id());
+    assert_eq!(tree.insert_held(&way, &chain).unwrap(), Inserted::Invalid);
+    assert!(tree.is_invalid(&last.id()));
+}
+
+#[test]
+fn the_root_waits_for_a_held_branch_but_not_for_ever() {
+    let window = 10;
+    for (held, longer) in [
+        (false, window + 1),
+        (true, window + 1),
+        (true, 4 * window + 1),
+    ] {
+        let (mut tree, mut chain) = open(20, limits(window, 1_000, 4));
+        let side = branch(&mut tree, &chain, &chain.headers[18], 2, 500);
+        if held {
+            tree.hold([side[1].id()]);
+        }
+        for header in branch(&mut tree, &chain, &chain.headers[20].clone(), longer, 900) {
+            tree.set_present(&header.id());
+            assert!(tree.set_tip(&header.id()));
+            chain.heights.insert(header.id(), header.height);
+            chain.headers.push(header);
+        }
+        let stays = held && longer < 4 * window;
+        assert_eq!(tree.get(&side[1].id()).is_some(), stays, "{longer}");
+        assert_eq!(tree.root_height() == 18, stays);
+    }
+}

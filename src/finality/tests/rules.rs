@@ -1,5 +1,6 @@
 //! The guard, the form of messages, the order of proposers and the log, each by itself.
 
+use super::super::context::Members;
 use super::super::proposer::select;
 use super::super::*;
 use super::sim::*;
@@ -285,4 +286,54 @@ fn log_entries_are_read_back_and_nothing_else_is() {
         }
     }
     assert!(entries >= 4, "{entries}");
+}
+
+/// A block that was valid in one round is asked for in the next: it may have left the best chain.
+#[test]
+fn a_good_verdict_holds_for_its_round() {
+    let sign = |by: usize, message| SignedFinalityMessage::sign(&key(by), &NETWORK, message);
+    let set = set(&[1, 1, 1, 1]);
+    let turns = |round| {
+        let proposer = Members::new(&set).unwrap().proposer(1, round).key;
+        (0..4).find(|n| key(*n).public_key() == proposer).unwrap()
+    };
+    let proposers = [turns(0), turns(1)];
+    let others: Vec<usize> = (0..4).filter(|n| !proposers.contains(n)).collect();
+    let us = others[0];
+    for again in [None, Some(true)] {
+        let guard = Guard::resume(None);
+        let mut engine = Engine::new(NETWORK, key(us), Timeouts::default(), guard);
+        engine.start(&set, 1, &[], 0);
+        let x = block(1, 0, A);
+        let judge = |round| Output::Judge {
+            checkpoint: 1,
+            round,
+            block: x,
+        };
+        let prevotes = |outputs: &[Output], round| {
+            let mut said = outputs.iter().filter_map(|output| match output {
+                Output::Say(message) => Some(&message.message),
+                _ => None,
+            });
+            said.any(|said| *said == say(1, 1, round, A))
+        };
+        let outputs = engine.message(&sign(proposers[0], say(0, 1, 0, A)), 0);
+        assert!(outputs.contains(&judge(0)));
+        let outputs = engine.judged(0, x, true, 0);
+        assert!(prevotes(&outputs, 0));
+        assert_eq!(engine.bound_to(1), [x]);
+        // Two of four are in the next round.
+        for by in [proposers[0], others[1]] {
+            engine.message(&sign(by, nil(1, 1, 1)), 0);
+        }
+        assert_eq!(engine.round(), Some(1));
+        assert!(engine.bound_to(1).is_empty());
+        let outputs = engine.message(&sign(proposers[1], say(0, 1, 1, A)), 0);
+        assert!(outputs.contains(&judge(1)));
+        assert!(!prevotes(&outputs, 1));
+        if let Some(valid) = again {
+            let outputs = engine.judged(1, x, valid, 0);
+            assert!(prevotes(&outputs, 1));
+        }
+    }
 }

@@ -143,6 +143,9 @@ impl Puppet {
                 certificates: List::new(self.certificates.clone()).unwrap(),
                 changes: List::new(Vec::new()).unwrap(),
             },
+            Request::FinalityMessages { .. } => Reply::FinalityMessages {
+                messages: List::new(Vec::new()).unwrap(),
+            },
             _ => Reply::Unknown {},
         })
     }

@@ -5,6 +5,7 @@ mod crashes;
 mod late;
 mod liars;
 mod misled;
+mod pages;
 mod span;
 mod two_faced;
 
