@@ -27,7 +27,7 @@ use crate::wire::{self, List};
 
 /// Name of the note that keeps the guard's state.
 pub(super) const GUARD_NOTE: &str = "finality-guard";
-/// Most blocks of a branch that are shown with a proposal: those above a fork that parts finalisers for minutes.
+/// Most blocks of a branch that are shown with one proposal; those above them with the next.
 const MAX_SHOWN: usize = 64;
 /// Proposals under judgement: one a round is honest.
 const MAX_JUDGING: usize = 64;
@@ -73,6 +73,8 @@ pub(super) struct Duty {
     /// A round of which this node is the proposer, and has nothing to propose yet.
     wanted: Option<u64>,
     judging: BTreeSet<(u64, BlockId)>,
+    /// How many blocks of the branch that is shown with proposals were shown already.
+    shown: usize,
     silence: Option<Silence>,
 }
 
@@ -123,6 +125,7 @@ impl Duty {
             log,
             wanted: None,
             judging: BTreeSet::new(),
+            shown: 0,
             silence: None,
         })
     }
@@ -315,7 +318,7 @@ impl Node {
                 Output::Say(message) => {
                     if message.message.kind == FinalityMessage::PROPOSAL
                         && let Some(block) = message.message.block()
-                        && let Err(failure) = self.show_branch(&block)
+                        && let Err(failure) = self.show_branch(duty, &block)
                     {
                         // Others ask for what they miss; what was signed counts more.
                         self.store_failed(&failure.to_string());
@@ -353,11 +356,14 @@ impl Node {
     /// Publishes the blocks of a branch that this finaliser proposes although another chain is the best: it is locked on
     /// it. The others may never have heard of it, for nobody asks for a chain of less work. What the gossip layer has seen
     /// lately it does not take again; but there are other rounds.
-    fn show_branch(&mut self, block: &BlockId) -> Result<(), StoreError> {
+    fn show_branch(&mut self, duty: &mut Duty, block: &BlockId) -> Result<(), StoreError> {
         let Some(path) = self.tree.path(&self.tree.tip(), block) else {
             return Ok(());
         };
-        for id in path.join.into_iter().take(MAX_SHOWN) {
+        let from = Some(duty.shown).filter(|shown| *shown < path.join.len());
+        let from = from.unwrap_or_default();
+        duty.shown = from + MAX_SHOWN;
+        for id in path.join.into_iter().skip(from).take(MAX_SHOWN) {
             let (Some(header), Some(body)) = (self.tree.get(&id).cloned(), self.load_body(&id)?)
             else {
                 break;
