@@ -194,7 +194,8 @@ impl Finality {
         let pull = self.is_under_way().then(|| self.pull.due_ms());
         let duty = self.duty.as_ref().filter(|_| can_write);
         let duty = duty.and_then(Duty::next_deadline_ms);
-        let ancestry = self.ancestry.next_deadline_ms();
+        // A store that could not be written may not be readable either until it can.
+        let ancestry = self.ancestry.next_deadline_ms().filter(|_| can_write);
         pull.into_iter().chain(duty).chain(ancestry).min()
     }
 }
