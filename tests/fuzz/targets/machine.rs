@@ -63,6 +63,7 @@ struct Run {
     requests: Vec<(u64, PeerId, Request)>,
     epoch: u64,
     submissions: BTreeMap<u64, Vec<TxId>>,
+    next_submission: u64,
     accepted: BTreeSet<TxId>,
     said: BTreeMap<(u64, u64, u8), FinalityMessage>,
 }
@@ -88,6 +89,7 @@ impl Run {
             requests: Vec::new(),
             epoch: 0,
             submissions: BTreeMap::new(),
+            next_submission: 0,
             accepted: BTreeSet::new(),
             said: BTreeMap::new(),
         };
@@ -333,7 +335,8 @@ impl Run {
         for _ in 0..u.int_in_range(1..=3)? {
             transactions.extend(transaction(u, world())?);
         }
-        let number = u.arbitrary::<u32>()?.into();
+        self.next_submission += 1;
+        let number = self.next_submission;
         let ids = transactions.iter().map(Transaction::id).collect();
         self.submissions.insert(number, ids);
         Ok(Input::Submit {
