@@ -39,6 +39,8 @@ pub(super) struct Identity {
 pub(super) enum Verdict {
     /// Asked, and not answered yet.
     Open,
+    /// Valid when it was asked before; asked again, and not answered yet.
+    Anew,
     /// Not valid, which holds for ever; or valid as of the last round in which it was proposed.
     Given(bool),
 }

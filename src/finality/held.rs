@@ -234,10 +234,19 @@ impl Held {
         one.contradicts(two)
     }
 
-    /// The next message that the core has not had and would take at round `current`; proposals before votes.
+    /// The next message that the core has not had and is to have at round `current`; proposals before votes.
+    ///
+    /// The core takes proposals of later rounds too, and votes on them without another question when their rounds begin.
+    /// But whether a block is worth a vote is a matter of that moment, so that they wait here.
     pub(super) fn next_unfed(&mut self, current: u64) -> Option<SignedFinalityMessage> {
         let near = self.rounds.range_mut(..=current.saturating_add(AHEAD));
-        let mut kept = near.flat_map(|(_, messages)| messages.values_mut().flatten());
+        let mut kept = near.flat_map(|(round, messages)| {
+            let early = *round > current;
+            let due = messages
+                .iter_mut()
+                .filter(move |((kind, _), _)| !early || *kind != FinalityMessage::PROPOSAL);
+            due.flat_map(|(_, versions)| versions)
+        });
         let next = kept.find(|kept| !kept.fed)?;
         next.fed = true;
         Some(next.message.clone())

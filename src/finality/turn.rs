@@ -236,10 +236,11 @@ impl Turn<'_> {
     /// the proposal when the node was asked anew.
     fn defer(&mut self, message: &SignedFinalityMessage, block: BlockId) -> bool {
         let scene = &mut *self.hands.scene;
-        let Some(verdict @ Verdict::Given(true)) = scene.verdicts.get_mut(&block) else {
+        let Some(verdict @ (Verdict::Given(true) | Verdict::Anew)) = scene.verdicts.get_mut(&block)
+        else {
             return false;
         };
-        *verdict = Verdict::Open;
+        *verdict = Verdict::Anew;
         let current = scene.round;
         scene.deferred.retain(|kept| kept.message.round >= current);
         if scene.deferred.len() < MAX_DEFERRED {
@@ -254,7 +255,7 @@ impl Turn<'_> {
         let verdicts = &mut self.hands.scene.verdicts;
         match *verdicts.entry(block).or_insert(Verdict::Open) {
             // A block that was asked for already is asked for again: the round is another.
-            Verdict::Open => self.ask(number, block),
+            Verdict::Open | Verdict::Anew => self.ask(number, block),
             Verdict::Given(valid) => {
                 let known =
                     self.state
@@ -380,10 +381,11 @@ impl Turn<'_> {
     /// it is remembered for when the block is proposed again.
     pub(super) fn judged(&mut self, block: BlockId, valid: bool) {
         let scene = &mut *self.hands.scene;
-        let Some(verdict @ Verdict::Open) = scene.verdicts.get_mut(&block) else {
+        let Some(verdict @ (Verdict::Open | Verdict::Anew)) = scene.verdicts.get_mut(&block) else {
             return;
         };
-        if scene.decided.is_some() {
+        // The core cannot be told that what was valid is so no more. It goes on without the proposals that wait.
+        if scene.decided.is_some() || *verdict == Verdict::Anew && !valid {
             return;
         }
         *verdict = Verdict::Given(valid);

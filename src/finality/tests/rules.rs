@@ -337,3 +337,89 @@ fn a_good_verdict_holds_for_its_round() {
         }
     }
 }
+
+/// One of seven equal finalisers that proposes in none of the first rounds, which it is, and who proposes in each of them.
+fn follower(rounds: u64) -> (Engine, usize, Vec<usize>) {
+    let set = set(&[1, 1, 1, 1, 1, 1, 1]);
+    let proposer = |round| {
+        let key_of = Members::new(&set).unwrap().proposer(1, round).key;
+        (0..7).find(|n| key(*n).public_key() == key_of).unwrap()
+    };
+    let proposers: Vec<usize> = (0..rounds).map(proposer).collect();
+    let us = (0..7).find(|n| !proposers.contains(n)).unwrap();
+    let guard = Guard::resume(None);
+    let mut engine = Engine::new(NETWORK, key(us), Timeouts::default(), guard);
+    engine.start(&set, 1, &[], 0);
+    (engine, us, proposers)
+}
+
+fn by(number: usize, message: FinalityMessage) -> SignedFinalityMessage {
+    SignedFinalityMessage::sign(&key(number), &NETWORK, message)
+}
+
+fn asks(outputs: &[Output], of: u64) -> bool {
+    outputs
+        .iter()
+        .any(|output| matches!(output, Output::Judge { round, .. } if *round == of))
+}
+
+/// Rounds in which it prevotes for anything.
+fn prevoted(outputs: &[Output]) -> Vec<u64> {
+    let said = outputs.iter().filter_map(|output| match output {
+        Output::Say(message) => Some(&message.message),
+        _ => None,
+    });
+    said.filter(|said| said.kind == FinalityMessage::PREVOTE && said.block().is_some())
+        .map(|said| said.round)
+        .collect()
+}
+
+/// Brings it to a round: three of seven are there.
+fn to_round(engine: &mut Engine, us: usize, round: u64) -> Vec<Output> {
+    let others = (0..7).filter(|n| *n != us).take(3);
+    let outputs = others.flat_map(|n| engine.message(&by(n, nil(1, 1, round)), 0));
+    let outputs = outputs.collect();
+    assert_eq!(engine.round(), Some(round));
+    outputs
+}
+
+/// Neither a second proposal while the question about the first is open, nor another version, nor one that came ahead of
+/// its round, gets a vote that nobody was asked about.
+#[test]
+fn no_proposal_gets_past_the_question_whether_its_block_is_still_good() {
+    let (mut engine, us, proposers) = follower(4);
+    let x = block(1, 0, A);
+    engine.message(&by(proposers[0], say(0, 1, 0, A)), 0);
+    let outputs = engine.judged(0, x, true, 0);
+    assert_eq!(prevoted(&outputs), [0]);
+
+    // Ahead of its round, while the block is still good.
+    let outputs = engine.message(&by(proposers[2], say(0, 1, 2, A)), 0);
+    assert!(prevoted(&outputs).is_empty());
+    let outputs = engine.judged(2, x, true, 0);
+    assert!(prevoted(&outputs).is_empty());
+
+    // Two versions in one round, none of them answered.
+    to_round(&mut engine, us, 1);
+    let again = FinalityMessage {
+        lock_round: 1,
+        ..say(0, 1, 1, A)
+    };
+    for version in [again, say(0, 1, 1, A)] {
+        let outputs = engine.message(&by(proposers[1], version), 0);
+        assert!(prevoted(&outputs).is_empty());
+    }
+
+    // The round of the early one begins: it is asked about, and gets no vote before the answer.
+    let outputs = to_round(&mut engine, us, 2);
+    assert!(asks(&outputs, 2));
+    assert!(prevoted(&outputs).is_empty());
+    // And another, whose question is the third one open.
+    let outputs = to_round(&mut engine, us, 3);
+    assert!(prevoted(&outputs).is_empty());
+    let outputs = engine.message(&by(proposers[3], say(0, 1, 3, A)), 0);
+    assert!(asks(&outputs, 3));
+    assert!(prevoted(&outputs).is_empty());
+    let outputs = engine.judged(3, x, true, 0);
+    assert_eq!(prevoted(&outputs), [3]);
+}
