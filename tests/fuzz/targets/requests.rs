@@ -1,6 +1,6 @@
 //! What peers and clients ask of a node: any bytes, and requests put together from what the chain holds.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use arbitrary::{Result, Unstructured};
 use votenode::chain::block::BlockId;
@@ -18,6 +18,8 @@ use super::world::{START_MS, World, world};
 struct Served {
     server: Server,
     own: sync::Status,
+    /// The database ends with the node, and is read for as long as this process runs.
+    _node: Mutex<Node>,
 }
 
 /// A node that has the first branch, with a few transactions waiting.
@@ -49,9 +51,11 @@ fn served() -> &'static Served {
         let node = Node::new(config, store, now).unwrap();
         let server = Server::new(world.network.clone(), reader, node.drop_log(), node.board());
         let own = node.own_status();
-        // The database ends with the node, and is read for as long as this process runs.
-        std::mem::forget(node);
-        Served { server, own }
+        Served {
+            server,
+            own,
+            _node: Mutex::new(node),
+        }
     })
 }
 
