@@ -386,6 +386,14 @@ impl HeaderTree {
         self.invalid.contains_key(id)
     }
 
+    /// Blocks beside the active chain whose transactions are here.
+    pub fn present_beside(&self) -> impl Iterator<Item = BlockId> {
+        let present = self.entries.iter();
+        let present = present.filter(|(_, entry)| entry.body != Body::Missing);
+        let beside = present.filter(|(id, _)| !self.is_active(id));
+        beside.map(|(id, _)| *id)
+    }
+
     /// The header of a block in the tree.
     pub fn get(&self, id: &BlockId) -> Option<&Header> {
         self.entries.get(id).map(|entry| &entry.header)

@@ -57,6 +57,9 @@ pub(super) enum Asked {
 /// A peer of this network.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
+    /// How many peers came before it. Who has been here for long is asked first: whoever comes and goes under ever new
+    /// names cannot be asked in its place.
+    pub(super) arrival: u64,
     /// Where it said it stands, and when that was heard (monotonic).
     pub(super) status: Option<(Status, u64)>,
     /// Its clock less ours, in milliseconds, without the way there.
@@ -74,9 +77,29 @@ pub(super) struct Peer {
     paused_until_ms: u64,
     /// Requests in a row that brought nothing.
     failures: u32,
+    /// It gave something useful once.
+    proven: bool,
     /// Claims in a row that it did not make good.
     broken_claims: u32,
     requests: usize,
+}
+
+impl Peer {
+    /// Whether it can be asked for something now.
+    pub(super) fn can_take(&self, now_ms: u64) -> bool {
+        self.requests < MAX_REQUESTS_PER_PEER && self.paused_until_ms <= now_ms
+    }
+
+    /// What is to be said against asking it before others. Whoever has yet to be of use ranks with those who were and
+    /// fail now: else new names would always go first. Not if they fail more often than by what was under way when they
+    /// were of use last.
+    fn doubt(&self) -> u32 {
+        if self.proven && self.failures as usize <= MAX_REQUESTS_PER_PEER {
+            self.failures.min(1)
+        } else {
+            self.failures + 1
+        }
+    }
 }
 
 /// A request under way.
@@ -92,12 +115,25 @@ pub(super) struct Peers {
     peers: BTreeMap<PeerId, Peer>,
     pub(super) requests: BTreeMap<u64, Pending>,
     next_tag: u64,
+    next_arrival: u64,
 }
 
 impl Peers {
     /// A peer came.
     pub(super) fn add(&mut self, peer: PeerId) {
-        self.peers.entry(peer).or_default();
+        self.peers.entry(peer).or_insert_with(|| {
+            let arrival = self.next_arrival;
+            self.next_arrival += 1;
+            Peer {
+                arrival,
+                ..Peer::default()
+            }
+        });
+    }
+
+    /// Above the arrivals of all peers that are here.
+    pub(super) fn next_arrival(&self) -> u64 {
+        self.next_arrival
     }
 
     /// A peer went, and with it the requests to it: what they were for. Replies that still come are ignored.
@@ -158,6 +194,11 @@ impl Peers {
         self.peers.iter()
     }
 
+    /// Whether a peer is here.
+    pub(super) fn is_here(&self, peer: &PeerId) -> bool {
+        self.peers.contains_key(peer)
+    }
+
     /// How many.
     pub(super) fn len(&self) -> usize {
         self.peers.len()
@@ -191,7 +232,7 @@ impl Peers {
     /// Registers a request and gives its tag, unless the peer is gone, paused or busy with ours.
     pub(super) fn ask(&mut self, peer: &PeerId, asked: Asked, now_ms: u64) -> Option<u64> {
         let entry = self.peers.get_mut(peer)?;
-        if entry.requests >= MAX_REQUESTS_PER_PEER || entry.paused_until_ms > now_ms {
+        if !entry.can_take(now_ms) {
             return None;
         }
         entry.requests += 1;
@@ -237,7 +278,8 @@ impl Peers {
     }
 
     /// The peer to ask for blocks from this height on, and the height that it has reached: one that can take a request,
-    /// rather one that answers than one that does not, rather an idle one than a busy one.
+    /// rather one that answers than one that does not, rather an idle one than a busy one, rather one that has been here
+    /// for long.
     pub(super) fn at_height(&self, height: u64, now_ms: u64) -> Option<(PeerId, u64)> {
         let is_slow = |peer: &PeerId| {
             self.requests
@@ -246,12 +288,8 @@ impl Peers {
         };
         self.peers
             .iter()
-            .filter(|(_, peer)| {
-                peer.requests < MAX_REQUESTS_PER_PEER
-                    && peer.paused_until_ms <= now_ms
-                    && peer.height >= height
-            })
-            .min_by_key(|(id, peer)| (is_slow(id), peer.failures, peer.requests, **id))
+            .filter(|(_, peer)| peer.can_take(now_ms) && peer.height >= height)
+            .min_by_key(|(id, peer)| (is_slow(id), peer.doubt(), peer.requests, peer.arrival))
             .map(|(id, peer)| (*id, peer.height))
     }
 
@@ -279,6 +317,7 @@ impl Peers {
     pub(super) fn useful(&mut self, peer: &PeerId) {
         if let Some(entry) = self.peers.get_mut(peer) {
             entry.failures = 0;
+            entry.proven = true;
             entry.broken_claims = 0;
         }
     }

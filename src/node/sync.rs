@@ -107,7 +107,10 @@ impl Node {
             return;
         };
         let Some(bytes) = reply else {
-            self.peers.pause(&peer, self.now.mono_ms);
+            match asked {
+                Asked::Ancestry(_) => self.silent_about_ancestry(peer),
+                _ => self.peers.pause(&peer, self.now.mono_ms),
+            }
             return self.unanswered(asked);
         };
         let reply = match wire::decode::<Reply>(&bytes) {

@@ -53,9 +53,13 @@ struct Search {
     inquiry: Option<Inquiry>,
     /// Who was asked in this round.
     passed: BTreeSet<PeerId>,
+    /// The round is about peers that arrived before this one. Whoever comes later does not keep it from ending.
+    arrived_before: u64,
     /// Rounds through the peers that brought nothing.
     rounds: u32,
-    /// When the next round begins, or busy peers are looked at again (monotonic).
+    /// When the next round begins, once this one has ended (monotonic).
+    round_ms: Option<u64>,
+    /// When busy peers are looked at again (monotonic).
     resume_ms: Option<u64>,
 }
 
@@ -86,7 +90,23 @@ impl Ancestry {
     pub(super) fn next_deadline_ms(&self) -> Option<u64> {
         let search = self.search.as_ref()?;
         let until_ms = search.inquiry.as_ref().map(|inquiry| inquiry.until_ms);
-        until_ms.into_iter().chain(search.resume_ms).min()
+        // While somebody is asked, nobody else is.
+        let round_ms = search.round_ms.filter(|_| until_ms.is_none());
+        let deadlines = until_ms.into_iter().chain(round_ms);
+        deadlines.chain(search.resume_ms).min()
+    }
+
+    /// The store cannot be read now: this is looked at again in a while, not at once.
+    pub(super) fn put_off(&mut self, now_ms: u64) {
+        let Some(search) = &mut self.search else {
+            return;
+        };
+        let later_ms = now_ms + BUSY_PAUSE_MS;
+        let until_ms = search.inquiry.as_mut().map(|inquiry| &mut inquiry.until_ms);
+        let deadlines = until_ms.into_iter().chain(&mut search.round_ms);
+        for deadline_ms in deadlines.chain(&mut search.resume_ms) {
+            *deadline_ms = later_ms.max(*deadline_ms);
+        }
     }
 
     /// Takes the search out, if a reply with this number is waited for.
@@ -99,7 +119,7 @@ impl Ancestry {
 }
 
 impl Search {
-    fn new(block: BlockId, base: BlockId) -> Self {
+    fn new(block: BlockId, base: BlockId, arrived_before: u64) -> Self {
         Self {
             block,
             base,
@@ -107,7 +127,9 @@ impl Search {
             found: None,
             inquiry: None,
             passed: BTreeSet::new(),
+            arrived_before,
             rounds: 0,
+            round_ms: None,
             resume_ms: None,
         }
     }
@@ -130,24 +152,36 @@ impl Search {
         PATIENCE_MS << self.rounds.min(MAX_DOUBLINGS)
     }
 
-    /// Those of these peers who are to be asked now, as of this moment.
-    fn candidates(&mut self, mut peers: Vec<PeerId>, now_ms: u64) -> Vec<PeerId> {
-        if peers.is_empty() {
-            self.resume_ms = None;
-        } else if peers.iter().all(|peer| self.passed.contains(peer)) {
-            match self.resume_ms {
-                Some(at_ms) if now_ms >= at_ms => self.passed.clear(),
-                Some(_) => {}
-                None => {
-                    let pause_ms = ROUND_PAUSE_MS << self.rounds.min(MAX_DOUBLINGS);
-                    self.resume_ms = Some(now_ms + pause_ms);
-                    self.rounds = self.rounds.saturating_add(1);
-                }
+    /// Those of these peers who are to be asked now, as of this moment. `next_arrival` is that of the next to come.
+    fn candidates(&mut self, peers: &[Known], next_arrival: u64, now_ms: u64) -> Vec<PeerId> {
+        if self.round_ms.is_some_and(|at_ms| now_ms >= at_ms) {
+            self.round_ms = None;
+            self.passed.clear();
+            self.arrived_before = next_arrival;
+        }
+        if self.round_ms.is_none() && !self.passed.is_empty() {
+            let mut open = peers.iter().filter(|known| {
+                known.arrival < self.arrived_before && !self.passed.contains(&known.peer)
+            });
+            // Nor do those who can never take a request.
+            if !open.any(|known| known.can_take) {
+                let pause_ms = ROUND_PAUSE_MS << self.rounds.min(MAX_DOUBLINGS);
+                self.round_ms = Some(now_ms + pause_ms);
+                self.rounds = self.rounds.saturating_add(1);
             }
         }
-        peers.retain(|peer| !self.passed.contains(peer));
-        peers
+        let peers = peers.iter().map(|known| known.peer);
+        peers.filter(|peer| !self.passed.contains(peer)).collect()
     }
+}
+
+/// A peer that may be asked.
+struct Known {
+    peer: PeerId,
+    /// How many came before it.
+    arrival: u64,
+    /// It can take a request now.
+    can_take: bool,
 }
 
 impl Node {
@@ -168,7 +202,7 @@ impl Node {
             .is_some_and(|search| search.is_for(&block, &base))
         {
             debug!(block = %block.short(), "the block of a certificate is not here; its ancestry is asked for");
-            *search = Some(Search::new(block, base));
+            *search = Some(Search::new(block, base, self.peers.next_arrival()));
         }
         if search.as_ref().is_some_and(|search| search.found.is_some()) {
             return self.take_ancestry();
@@ -187,6 +221,7 @@ impl Node {
             let peer = inquiry.peer;
             if now_ms >= inquiry.until_ms {
                 debug!(%peer, "it does not give headers in time");
+                self.peers.pause(&peer, now_ms);
                 search.pass_over();
             } else if inquiry.serial.is_none() {
                 self.ask_page(&mut search, peer);
@@ -194,7 +229,7 @@ impl Node {
         }
         if search.inquiry.is_none() {
             let peers = self.by_promise(from);
-            for peer in search.candidates(peers, now_ms) {
+            for peer in search.candidates(&peers, self.peers.next_arrival(), now_ms) {
                 if self.ask_page(&mut search, peer) {
                     break;
                 }
@@ -203,14 +238,24 @@ impl Node {
         self.finality.ancestry.search = Some(search);
     }
 
-    /// All peers: first who gave the certificate, then those who say that they hold one, then the others.
-    fn by_promise(&self, from: Option<PeerId>) -> Vec<PeerId> {
-        let last_height = self.finality.last_height();
-        let mut peers: Vec<PeerId> = self.peers.iter().map(|(peer, _)| *peer).collect();
-        peers.sort_by_key(|peer| {
-            let status = self.peers.status_of(peer);
-            let holds = status.is_some_and(|status| status.checkpoint_height > last_height);
-            (from != Some(*peer), !holds)
+    /// Whether a peer says that it holds a later checkpoint than this node.
+    fn claims_checkpoint(&self, peer: &PeerId) -> bool {
+        let status = self.peers.status_of(peer);
+        status.is_some_and(|status| status.checkpoint_height > self.finality.last_height())
+    }
+
+    /// All peers: first those who say that they hold a certificate, or gave this one, then the others; among them those
+    /// who have been here for longest.
+    fn by_promise(&self, from: Option<PeerId>) -> Vec<Known> {
+        let peers = self.peers.iter().map(|(id, peer)| Known {
+            peer: *id,
+            arrival: peer.arrival,
+            can_take: peer.can_take(self.now.mono_ms),
+        });
+        let mut peers: Vec<Known> = peers.collect();
+        peers.sort_by_key(|known| {
+            let holds = from == Some(known.peer) || self.claims_checkpoint(&known.peer);
+            (!holds, known.arrival)
         });
         peers
     }
@@ -284,6 +329,19 @@ impl Node {
         if let Some(mut search) = self.finality.ancestry.take_awaiting(serial) {
             search.pass_over();
             self.finality.ancestry.search = Some(search);
+        }
+    }
+
+    /// A peer let a request for the way to a certified block end without any answer. It need not know the way, unless it
+    /// says that it holds a checkpoint.
+    pub(in crate::node) fn silent_about_ancestry(&mut self, peer: PeerId) {
+        if self.claims_checkpoint(&peer) {
+            self.claim_broken(
+                peer,
+                "it claims a checkpoint and is silent about the way to it",
+            );
+        } else {
+            self.peers.pause(&peer, self.now.mono_ms);
         }
     }
 
@@ -375,7 +433,7 @@ impl Node {
                     search
                         .passed
                         .extend(self.peers.iter().map(|(peer, _)| *peer));
-                    search.resume_ms = Some(self.now.mono_ms + ROUND_PAUSE_MS);
+                    search.round_ms = Some(self.now.mono_ms + ROUND_PAUSE_MS);
                 }
             }
         }

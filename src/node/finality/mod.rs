@@ -99,6 +99,8 @@ pub(super) struct Finality {
     candidate: bool,
     /// The search for the next certificate's block.
     ancestry: Ancestry,
+    /// Blocks of the chain that is being left, the lowest first, while it is not known that the store has left it.
+    leaving: Vec<BlockId>,
     /// Something became possible with the last commit; the next batch is wanted at once.
     again: bool,
     /// Two certificates that no chain contains both: this node does nothing any more.
@@ -148,6 +150,7 @@ impl Finality {
             took_ms: None,
             candidate: false,
             ancestry: Ancestry::default(),
+            leaving: Vec::new(),
             again: snapshot.network().finalises(),
             conflict: None,
         })

@@ -19,29 +19,34 @@ impl Node {
     /// there is room.
     ///
     /// Whatever can fail comes first or is the commit itself: after an error nothing has changed, and this may be tried
-    /// again.
+    /// again. A commit that failed may turn out to be on disk after all. Then the best chain does not tell any more what
+    /// was above, and what was noted before does.
     pub(in crate::node) fn retreat(&mut self, to: u64) -> Result<(), StoreError> {
         let snapshot = self.store.snapshot();
-        let from = snapshot.tip().height;
         let mut left: Vec<BlockId> = Vec::new();
+        for height in to + 1..=snapshot.tip().height {
+            left.extend(snapshot.main_id(height)?);
+        }
+        for id in &self.finality.leaving {
+            if !snapshot.is_main(id)? {
+                left.push(*id);
+            }
+        }
         let mut pending: Vec<(TxId, Vec<u8>)> = Vec::new();
         let mut waiting = Vec::new();
         let mut room = self.mempool.room_bytes();
-        for height in to + 1..=from {
-            let Some(id) = snapshot.main_id(height)? else {
-                continue;
-            };
-            left.push(id);
+        for id in &left {
             if room == 0 {
-                continue;
+                break;
             }
-            for transaction in self.load_body(&id)?.unwrap_or_default() {
+            for transaction in self.load_body(id)?.unwrap_or_default() {
                 room = room.saturating_sub(transaction.encoded_len());
                 pending.push((transaction.id(), wire::encode(&*transaction)));
                 waiting.push(transaction);
             }
         }
         let tree = load_tree(&snapshot, to, self.finality.last(), self.tree.limits())?;
+        self.finality.leaving.clone_from(&left);
         let rewound = self.store.commit(Commit {
             pending_insert: pending,
             chain: Some(Switch {
@@ -54,13 +59,17 @@ impl Node {
             self.write_failed(&failure);
             return Err(failure);
         }
+        self.finality.leaving.clear();
         warn!(
-            from,
+            blocks = left.len(),
             to,
             "the chain that was followed is not the one that the finalisers decided on; going back to follow theirs"
         );
+        self.counters.blocks_disconnected += left.len() as u64;
         self.stage.forget.extend(left);
         self.stage.forget.extend(self.tree.take_forgotten());
+        // The new tree knows no branches, and nobody else would remember that their bodies are on disk.
+        self.stage.forget.extend(self.tree.present_beside());
         self.tree = tree;
         self.bodies.clear();
         self.own_blocks.clear();
@@ -74,7 +83,6 @@ impl Node {
             self.requeue(transaction);
         }
         self.counters.reorganisations += 1;
-        self.counters.blocks_disconnected += from - to;
         self.tip_changed = true;
         let tip = self.store.snapshot().tip();
         self.out.push(Effect::NewTip {

@@ -279,3 +279,119 @@ fn a_certified_branch_is_neither_set_aside_nor_crowded_out() {
     misled.net.add_puppet(puppet, &[JOINER]);
     misled.is_led_back();
 }
+
+/// Peers that come and go: each claims the highest checkpoint, names the certificate, says nothing more, and has a
+/// smaller id than all that came before. Until the joiner follows the finalisers.
+fn is_led_back_past_fresh_identities(misled: &mut Misled, identities: u64) {
+    let checkpoint = misled.honest.tip();
+    let mut numbers: Vec<u8> = (100..200).collect();
+    numbers.sort_by_key(|number| std::cmp::Reverse(peer_id(*number)));
+    let mut present = None;
+    for number in numbers.into_iter().take(identities as usize) {
+        let mut fresh = misled.attacker(number);
+        fresh.manner = Manner::Silent;
+        fresh.headers = Some(Vec::new());
+        fresh.certificates = vec![misled.certificate()];
+        let fresh = misled.net.add_puppet(fresh, &[JOINER]);
+        misled.net.run(100);
+        if let Some(peer) = present.replace(fresh) {
+            misled.net.puppets.remove(&peer);
+            misled.net.input(JOINER, Input::PeerGone { peer });
+        }
+        misled.net.run(2_900);
+    }
+    assert!(
+        Misled::follows(&misled.net, &checkpoint),
+        "{:?}",
+        misled.net.tips()
+    );
+}
+
+#[test]
+fn fresh_identities_do_not_keep_the_certified_chain_out() {
+    let mut misled = Misled::new(0, 60, 20, Limits::default());
+    // Nobody who is there for long gave the certificate.
+    let network = Arc::clone(&misled.net.network);
+    let block = misled.honest.tip();
+    let precommits = [1, 2, 3].map(|seed| say(&network, seed, 2, 1, 0, block.as_bytes()));
+    gossip(&mut misled.net, JOINER, precommits.into());
+    let mut fresh = misled.attacker(202);
+    fresh.headers = Some(Vec::new());
+    fresh.certificates = vec![misled.certificate()];
+    misled.net.add_puppet(fresh, &[JOINER]);
+    misled.net.until("asked", 10_000, asks_for_ancestry);
+    let puppet = misled.finaliser(210);
+    misled.net.add_puppet(puppet, &[JOINER]);
+    misled.net.run(100);
+    is_led_back_past_fresh_identities(&mut misled, 20);
+}
+
+/// The one that knows the way was asked before it could give it. Its turn comes again, whoever else comes.
+#[test]
+fn fresh_identities_do_not_keep_a_round_from_ending() {
+    let mut misled = Misled::new(0, 60, 20, Limits::default());
+    let mut puppet = misled.finaliser(210);
+    puppet.headers = Some(Vec::new());
+    misled.net.add_puppet(puppet, &[JOINER]);
+    misled.net.until("asked", 10_000, asks_for_ancestry);
+    misled.net.run(5_000);
+    misled.net.puppets.get_mut(&peer_id(210)).unwrap().headers = None;
+    is_led_back_past_fresh_identities(&mut misled, 60);
+}
+
+/// Whoever says that it holds a checkpoint and never gives the way to it does not stay for ever.
+#[test]
+fn silence_about_the_way_costs() {
+    let mut misled = Misled::new(0, 60, 20, Limits::default());
+    let mut silent = misled.attacker(202);
+    silent.headers = Some(Vec::new());
+    silent.certificates = vec![misled.certificate()];
+    let silent = misled.net.add_puppet(silent, &[JOINER]);
+    misled.net.run(300_000);
+    let penalties = misled.net.penalties.iter();
+    let points: u32 = penalties
+        .filter(|penalty| penalty.peer == silent)
+        .map(|penalty| penalty.points)
+        .sum();
+    assert!(points >= 100, "{points}");
+}
+
+/// The commit that leaves the attacker's chain is reported as failed, and is on disk after all.
+#[test]
+fn a_retreat_in_doubt_loses_nothing() {
+    let mut misled = Misled::new(30, 120, 20, window(50));
+    // A side branch with bodies, as high as the chain.
+    let mut near = misled.below.clone();
+    near.extend_empty(1);
+    let earliest_ms = misled.attack.last().0.timestamp_ms;
+    let mut beside = (1..).map(|later_ms| near.next(earliest_ms + later_ms, Vec::new()).0);
+    let tip = misled.attack.tip();
+    let block = beside.find(|block| block.0.id() > tip).unwrap();
+    let data = wire::encode(&compact(&block));
+    misled.net.gossip(JOINER, peer_id(201), Topic::Block, data);
+    misled.net.run(1_000);
+    let kept = testing::register(&misled.net.network, 100);
+    let disk = misled.net.hosts[JOINER].disk.clone();
+    let left: Vec<BlockId> = misled.attack.blocks.iter().map(|b| b.0.id()).collect();
+    let node = misled.net.node_mut(JOINER);
+    let beside: Vec<BlockId> = node.tree.present_beside().collect();
+    assert!(!beside.is_empty());
+    disk.refuse_writes(true);
+    assert!(node.retreat(30).is_err());
+    disk.refuse_writes(false);
+    let durable = crate::store::Commit {
+        pending_insert: vec![(kept.id(), wire::encode(&kept))],
+        chain: Some(crate::store::Switch {
+            rewind_to: 30,
+            append: Vec::new(),
+        }),
+        ..Default::default()
+    };
+    node.store.commit(durable).unwrap();
+    node.retreat(30).unwrap();
+    assert_eq!(node.tree.tip_height(), 30);
+    assert!(left[30..].iter().all(|id| node.stage.forget.contains(id)));
+    assert!(beside.iter().all(|id| node.stage.forget.contains(id)));
+    assert!(node.mempool.get(&kept.id()).is_some());
+    assert_eq!(node.status().counters.blocks_disconnected, 120);
+}
