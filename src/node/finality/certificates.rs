@@ -80,6 +80,15 @@ impl Node {
             return;
         }
         self.finality.again = true;
+        if let Some(waiting) = self.finality.coming.get(&number)
+            && waiting.checked
+        {
+            if waiting.certificate.block != certificate.block {
+                let (set, ours) = (self.finality.set.clone(), waiting.certificate.clone());
+                self.stop_for(&set, ours, certificate);
+            }
+            return;
+        }
         let coming = Coming {
             certificate,
             from: None,
@@ -111,15 +120,10 @@ impl Node {
                     Err(failure) => return self.store_failed(&failure.to_string()),
                 }
             }
-            let known = self.finality.coming.get(&number).is_some_and(|c| c.checked);
-            if !known && number < self.finality.next() + MAX_AHEAD as u64 {
-                self.finality.again = true;
-                let coming = Coming {
-                    certificate,
-                    from: Some(peer),
-                    checked: false,
-                };
-                self.finality.coming.insert(number, coming);
+            if number < self.finality.next() + MAX_AHEAD as u64
+                && !self.keep_certificate(peer, certificate)
+            {
+                return;
             }
         }
         // Looking for where a peer's checkpoints part from ours, page by page. Ever higher, or a peer could send the same
@@ -128,6 +132,49 @@ impl Node {
         if full && rises && highest < self.finality.next() {
             self.ask_certificates_from(peer, highest + 1);
         }
+    }
+
+    /// Keeps a certificate that a peer gave of the next checkpoint or one after, unless another waits already: then both
+    /// have to be for the same block. Whether it can be true.
+    fn keep_certificate(&mut self, peer: PeerId, certificate: CommitCertificate) -> bool {
+        let number = certificate.checkpoint;
+        let is_next = number == self.finality.next();
+        let mut waits = false;
+        if let Some(waiting) = self.finality.coming.get_mut(&number) {
+            // Without a check the two cannot be compared. The first stays while its giver can answer for it.
+            let giver = waiting.from.filter(|from| self.peers.is_here(from));
+            if waiting.certificate == certificate
+                || waiting.checked && waiting.certificate.block == certificate.block
+            {
+                waiting.from = giver.or(Some(peer));
+                return true;
+            }
+            waits = waiting.checked || giver.is_some();
+        }
+        if is_next {
+            let set = &self.finality.set;
+            if let Err(why) = set.check(&self.network.id(), &certificate) {
+                self.penalize(peer, FORGED_POINTS, &why.to_string());
+                return false;
+            }
+            if let Some(waiting) = self.finality.coming.get(&number)
+                && waiting.checked
+            {
+                let (set, ours) = (set.clone(), waiting.certificate.clone());
+                self.stop_for(&set, ours, certificate);
+                return false;
+            }
+        }
+        if is_next || !waits {
+            self.finality.again = true;
+            let coming = Coming {
+                certificate,
+                from: Some(peer),
+                checked: is_next,
+            };
+            self.finality.coming.insert(number, coming);
+        }
+        true
     }
 
     /// Holds a certificate against the one that this node has of the same checkpoint. Whether it is the same.
@@ -210,7 +257,10 @@ impl Node {
             let (block, from) = (coming.certificate.block, coming.from);
             let place = match self.place_of(&block) {
                 Ok(place) => place,
-                Err(failure) => return self.store_failed(&failure.to_string()),
+                Err(failure) => {
+                    self.finality.ancestry.put_off(self.now.mono_ms);
+                    return self.store_failed(&failure.to_string());
+                }
             };
             let height = match place {
                 Place::Main(height) | Place::Branch(height) => {
@@ -220,7 +270,10 @@ impl Node {
                 Place::Nowhere => match self.seek_ancestry(block, from) {
                     Ok(true) => continue,
                     Ok(false) => return,
-                    Err(failure) => return self.store_failed(&failure.to_string()),
+                    Err(failure) => {
+                        self.finality.ancestry.put_off(self.now.mono_ms);
+                        return self.store_failed(&failure.to_string());
+                    }
                 },
             };
             if height <= self.finality.last_height() {
@@ -231,7 +284,12 @@ impl Node {
                 Ok(Ok(())) => {}
                 Ok(Err(conflict)) => {
                     error!(%conflict, "a certificate is for a block beside the last checkpoint");
-                    return self.conflict_with_last(number);
+                    // Who signed the two that conflict is known of no others.
+                    let last = self.finality.last.map(|last| last.block);
+                    if last == Some(conflict.old) {
+                        self.conflict_with_last(number);
+                    }
+                    return;
                 }
                 Err(failure) => return self.store_failed(&failure.to_string()),
             }
@@ -326,6 +384,9 @@ impl Node {
 
     /// Stops for good: whoever runs the network has to find out what happened.
     fn stop_for(&mut self, set: &FinaliserSet, ours: CommitCertificate, theirs: CommitCertificate) {
+        if self.finality.has_stopped() {
+            return;
+        }
         let signed_both: Vec<Finaliser> = signers_of_both(&ours, &theirs)
             .iter()
             .filter_map(|key| set.member(key))

@@ -1,6 +1,7 @@
 //! Networks whose organisers decide checkpoints.
 
 mod byzantine;
+mod conflicts;
 mod crashes;
 mod late;
 mod liars;
