@@ -220,9 +220,10 @@ impl Engine {
         running.is_some_and(|running| running.scene.held.has_polka(block))
     }
 
-    /// The blocks that this finaliser's part in deciding a checkpoint rests on, a handful: what it is locked on and what
-    /// the core found good in an earlier round, for which more than two thirds of the power prevoted; what is decided;
-    /// and proposals of the current round that were judged valid.
+    /// The blocks that this finaliser's part in deciding a checkpoint rests on, each once, a handful: what it is locked on
+    /// and what the core found good in an earlier round; what is decided; whatever else more than two thirds of the power
+    /// prevoted for, the last first, on which others may be locked; and proposals of the current round that were judged
+    /// valid.
     pub fn bound_to(&self, checkpoint: u64) -> Vec<BlockId> {
         let mut blocks = Vec::new();
         blocks.extend(self.guard.lock(checkpoint).map(|(_, block)| block));
@@ -233,10 +234,15 @@ impl Engine {
             blocks.extend(state.driver.valid_value().map(|valid| valid.value));
             let decision = scene.held.decision(checkpoint);
             blocks.extend(decision.map(|certificate| certificate.block));
+            let mut polkas: Vec<BlockId> = scene.held.polkas().map(|(_, block, _)| block).collect();
+            polkas.reverse();
+            blocks.extend(polkas);
             let proposals = scene.held.proposals(scene.round);
             let valid = |block: &BlockId| scene.verdicts.get(block) == Some(&Verdict::Given(true));
             blocks.extend(proposals.map(|(_, block)| block).filter(valid));
         }
+        let mut seen = BTreeSet::new();
+        blocks.retain(|block| seen.insert(*block));
         blocks
     }
 

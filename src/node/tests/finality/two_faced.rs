@@ -5,6 +5,7 @@
 //! for nil; the liar is silent from then on. The three decide only if finaliser 3 comes to see that prevote.
 
 use super::*;
+use crate::chain::tree::MAX_SIDE_BRANCHES;
 
 /// What the liar tells finaliser 3 in the place of its prevote.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +29,8 @@ enum Best {
     Locked,
     /// Finaliser 3's.
     Other,
+    /// Finaliser 3's, and an attacker has filled its tree with branches that have more work than the locked one.
+    Crowded,
 }
 
 const LIAR: u8 = 4;
@@ -47,6 +50,33 @@ fn said(net: &Net, checkpoint: u64, round: u64, kind: u8) -> Vec<SignedFinalityM
             (said.height, said.round, said.kind) == (checkpoint, round, kind)
         })
         .collect()
+}
+
+/// Fills a host's tree with branches that part below its tip and are as high.
+fn crowd(net: &mut Net, host: usize) {
+    let (height, tip) = net.tip(host);
+    let snapshot = net.node(host).store().snapshot();
+    let mut chain = Forge::new(&net.network);
+    for height in 1..height {
+        let (id, header) = snapshot.main_block(height).unwrap().unwrap();
+        chain.adopt(
+            header,
+            snapshot.transactions(&id).unwrap().unwrap().into_vec(),
+        );
+    }
+    let earliest_ms = snapshot.main_block(height).unwrap().unwrap().1.timestamp_ms;
+    let siblings = (1..).map(|later_ms| chain.next(earliest_ms + later_ms, Vec::new()).0);
+    let siblings = siblings.filter(|block| block.0.id() > tip);
+    let siblings: Vec<_> = siblings.take(MAX_SIDE_BRANCHES).collect();
+    for block in &siblings {
+        let data = wire::encode(&compact(block));
+        net.gossip(host, peer_id(201), Topic::Block, data);
+    }
+    net.run(1_000);
+    assert_eq!(net.tip(host).1, tip);
+    let tree = &net.node(host).tree;
+    let taken = siblings.iter().filter(|s| tree.get(&s.0.id()).is_some());
+    assert_eq!(taken.count(), MAX_SIDE_BRANCHES);
 }
 
 fn hides_a_prevote(lie: Lie, best: Best) {
@@ -102,7 +132,7 @@ fn hides_a_prevote(lie: Lie, best: Best) {
     }
     let (left, right) = match best {
         Best::Locked => (1, 1),
-        Best::Other => (0, 3),
+        Best::Other | Best::Crowded => (0, 3),
     };
     for (host, blocks) in [(0, left), (2, right)] {
         for voter in 0..blocks {
@@ -116,6 +146,9 @@ fn hides_a_prevote(lie: Lie, best: Best) {
         said(net, checkpoint, 0, FinalityMessage::PREVOTE).len() == 3
     });
     record.check(&net);
+    if best == Best::Crowded {
+        crowd(&mut net, 2);
+    }
 
     let mut round = 1_000;
     let mut talk = |net: &mut Net| {
@@ -128,7 +161,7 @@ fn hides_a_prevote(lie: Lie, best: Best) {
     };
     talk(&mut net);
     net.heal();
-    if best == Best::Other {
+    if best != Best::Locked {
         // The locked block has to be published again. The gossip layer takes it anew once it has forgotten it: after two
         // minutes, or a restart, which must not lose the lock either.
         for host in [0, 1] {
@@ -191,4 +224,9 @@ fn a_block_beside_the_best_chain_that_others_are_locked_on_is_found() {
 #[test]
 fn another_version_counts_for_a_block_beside_the_best_chain_too() {
     hides_a_prevote(Lie::Another, Best::Other);
+}
+
+#[test]
+fn a_crowd_of_branches_does_not_keep_out_a_block_that_others_are_locked_on() {
+    hides_a_prevote(Lie::Nothing, Best::Crowded);
 }
