@@ -66,7 +66,7 @@ pub(super) struct Duty {
     foreign_since: Option<u64>,
     /// Another node uses the key: nothing is signed any more.
     twin: bool,
-    /// Whether a peer told what it holds since the start.
+    /// Whether a peer that has come as far as this node told what it holds since the start.
     armed: bool,
     /// The log of the consensus as of the start.
     log: Vec<LogEntry>,
@@ -184,7 +184,7 @@ impl Duty {
         self.judging.clear();
     }
 
-    /// A peer told what it holds: had this key signed something that this node knows nothing of, it would be among it.
+    /// A peer that has come as far as this node told what it holds: had this key signed something that this node knows nothing of, it would be among it.
     pub(super) fn heard_from_a_peer(&mut self) {
         self.armed = true;
     }

@@ -145,7 +145,10 @@ impl Node {
         peer: PeerId,
         messages: Vec<SignedFinalityMessage>,
     ) {
-        if let Some(duty) = &mut self.finality.duty {
+        // Who is behind cannot know what was said here.
+        let status = self.peers.status_of(&peer);
+        let is_here = status.is_some_and(|s| s.checkpoint_height >= self.finality.last_height());
+        if let Some(duty) = self.finality.duty.as_mut().filter(|_| is_here) {
             duty.heard_from_a_peer();
         }
         for message in messages {

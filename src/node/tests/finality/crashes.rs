@@ -285,3 +285,29 @@ fn a_decided_block_that_left_the_best_chain_is_found_again_after_a_start() {
             .unwrap()
     );
 }
+
+/// Whoever is behind knows nothing of what a finaliser signed for the checkpoint under way.
+#[test]
+fn a_finaliser_that_starts_waits_for_word_from_a_peer_that_is_not_behind() {
+    let mut net = hosts(&finalising(4), 4, 0);
+    let network = Arc::clone(&net.network);
+    make_final(&mut net, 0, testing::register(&network, 1));
+    net.partition(&[0], &[1, 2, 3]);
+    net.crash(0);
+    net.start(0);
+    let behind = Puppet::new(200, &Forge::new(&network), Manner::Honest);
+    net.add_puppet(behind, &[0]);
+    net.published.clear();
+    let vote = testing::register(&network, 2);
+    net.accept(0, vec![vote.clone()]);
+    net.until("included", 20_000, |net| net.is_included(0, vote.id()));
+    net.run(30_000);
+    let said = |net: &Net| {
+        let mut published = net.published.iter();
+        published.any(|published| published.by == 0 && published.topic == Topic::Finality)
+    };
+    assert!(!said(&net));
+    net.heal();
+    finish(&mut net, &vote);
+    assert!(said(&net));
+}
