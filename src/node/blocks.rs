@@ -194,6 +194,15 @@ impl Node {
         header: &Header,
         id: BlockId,
     ) -> Result<(), HeaderRefusal> {
+        match self.place_header(header, id) {
+            Err(HeaderRefusal::TooMany | HeaderRefusal::Orphan) if self.set_aside(header, id) => {
+                Ok(())
+            }
+            placed => placed,
+        }
+    }
+
+    fn place_header(&mut self, header: &Header, id: BlockId) -> Result<(), HeaderRefusal> {
         if self.tree.get(&id).is_some() {
             return Ok(());
         }

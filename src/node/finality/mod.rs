@@ -8,6 +8,7 @@
 //! - `hearing`: messages from gossip and from peers that are asked for what was missed
 //! - `certificates`: from certificate to checkpoint, and what happens when two conflict
 //! - `ancestry`: the way to a certified block that is not here
+//! - `aside`: headers on the way to a block that others are locked on, for which the tree has no room
 //! - `duty`: the part of a finaliser: proposals, verdicts on others', votes
 //! - `release`: how what this node signed leaves it
 //! - `past`: what was said about checkpoints that are decided, to convict whoever contradicts it late
@@ -19,6 +20,7 @@
 //! then its position beside the key.
 
 mod ancestry;
+mod aside;
 mod board;
 mod certificates;
 mod duty;
@@ -49,6 +51,7 @@ use crate::chain::checkpoint::{CommitCertificate, FinaliserSet, SignedFinalityMe
 use crate::protocol::receipt::MAX_RECEIPT_HEADERS;
 use crate::store::{Commit, Store, StoreError};
 use ancestry::Ancestry;
+use aside::Aside;
 use duty::Duty;
 use past::Past;
 use votes::Votes;
@@ -99,6 +102,7 @@ pub(super) struct Finality {
     candidate: bool,
     /// The search for the next certificate's block.
     ancestry: Ancestry,
+    aside: Aside,
     /// Blocks of the chain that is being left, the lowest first, while it is not known that the store has left it.
     leaving: Vec<BlockId>,
     /// Something became possible with the last commit; the next batch is wanted at once.
@@ -150,6 +154,7 @@ impl Finality {
             took_ms: None,
             candidate: false,
             ancestry: Ancestry::default(),
+            aside: Aside::default(),
             leaving: Vec::new(),
             again: snapshot.network().finalises(),
             conflict: None,

@@ -31,7 +31,12 @@ enum Best {
     Other,
     /// Finaliser 3's, and an attacker has filled its tree with branches that have more work than the locked one.
     Crowded,
+    /// The same, and the locked block is the last of a branch of which finaliser 3 knows nothing.
+    CrowdedFar,
 }
+
+/// Blocks from the last that all have up to the locked one.
+const FAR: usize = 3;
 
 const LIAR: u8 = 4;
 
@@ -52,18 +57,23 @@ fn said(net: &Net, checkpoint: u64, round: u64, kind: u8) -> Vec<SignedFinalityM
         .collect()
 }
 
+/// A host's best chain up to this height.
+fn chain_of(net: &Net, host: usize, height: u64) -> Forge {
+    let snapshot = net.node(host).store().snapshot();
+    let mut chain = Forge::new(&net.network);
+    for height in 1..=height {
+        let (id, header) = snapshot.main_block(height).unwrap().unwrap();
+        let transactions = snapshot.transactions(&id).unwrap().unwrap();
+        chain.adopt(header, transactions.into_vec());
+    }
+    chain
+}
+
 /// Fills a host's tree with branches that part below its tip and are as high.
 fn crowd(net: &mut Net, host: usize) {
     let (height, tip) = net.tip(host);
+    let chain = chain_of(net, host, height - 1);
     let snapshot = net.node(host).store().snapshot();
-    let mut chain = Forge::new(&net.network);
-    for height in 1..height {
-        let (id, header) = snapshot.main_block(height).unwrap().unwrap();
-        chain.adopt(
-            header,
-            snapshot.transactions(&id).unwrap().unwrap().into_vec(),
-        );
-    }
     let earliest_ms = snapshot.main_block(height).unwrap().unwrap().1.timestamp_ms;
     let siblings = (1..).map(|later_ms| chain.next(earliest_ms + later_ms, Vec::new()).0);
     let siblings = siblings.filter(|block| block.0.id() > tip);
@@ -99,7 +109,14 @@ fn hides_a_prevote(lie: Lie, best: Best) {
         }
     }
     net.partition(&[0, 1], &[2]);
-    net.accept(0, vec![testing::register(&network, 100)]);
+    if best == Best::CrowdedFar {
+        let mut branch = chain_of(&net, 0, net.tip(0).0);
+        branch.extend(0, vec![testing::register(&network, 100)]);
+        branch.extend_empty(FAR - 1);
+        net.add_puppet(Puppet::new(202, &branch, Manner::Honest), &[0, 1]);
+    } else {
+        net.accept(0, vec![testing::register(&network, 100)]);
+    }
     net.until("proposed", 20_000, |net| {
         said(net, checkpoint, 0, FinalityMessage::PREVOTE).len() == 2
     });
@@ -133,6 +150,7 @@ fn hides_a_prevote(lie: Lie, best: Best) {
     let (left, right) = match best {
         Best::Locked => (1, 1),
         Best::Other | Best::Crowded => (0, 3),
+        Best::CrowdedFar => (0, 3 + FAR as u8),
     };
     for (host, blocks) in [(0, left), (2, right)] {
         for voter in 0..blocks {
@@ -146,7 +164,7 @@ fn hides_a_prevote(lie: Lie, best: Best) {
         said(net, checkpoint, 0, FinalityMessage::PREVOTE).len() == 3
     });
     record.check(&net);
-    if best == Best::Crowded {
+    if matches!(best, Best::Crowded | Best::CrowdedFar) {
         crowd(&mut net, 2);
     }
 
@@ -229,4 +247,9 @@ fn another_version_counts_for_a_block_beside_the_best_chain_too() {
 #[test]
 fn a_crowd_of_branches_does_not_keep_out_a_block_that_others_are_locked_on() {
     hides_a_prevote(Lie::Nothing, Best::Crowded);
+}
+
+#[test]
+fn nor_does_it_keep_out_the_branch_of_such_a_block() {
+    hides_a_prevote(Lie::Nothing, Best::CrowdedFar);
 }
