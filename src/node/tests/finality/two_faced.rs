@@ -69,24 +69,49 @@ fn chain_of(net: &Net, host: usize, height: u64) -> Forge {
     chain
 }
 
-/// Fills a host's tree with branches that part below its tip and are as high.
-fn crowd(net: &mut Net, host: usize) {
-    let (height, tip) = net.tip(host);
-    let chain = chain_of(net, host, height - 1);
-    let snapshot = net.node(host).store().snapshot();
-    let earliest_ms = snapshot.main_block(height).unwrap().unwrap().1.timestamp_ms;
-    let siblings = (1..).map(|later_ms| chain.next(earliest_ms + later_ms, Vec::new()).0);
-    let siblings = siblings.filter(|block| block.0.id() > tip);
-    let siblings: Vec<_> = siblings.take(MAX_SIDE_BRANCHES).collect();
-    for block in &siblings {
-        let data = wire::encode(&compact(block));
-        net.gossip(host, peer_id(201), Topic::Block, data);
+/// Branches that fill a host's tree: they part below its tip and are as high, but are not followed.
+struct Crowd {
+    below: Forge,
+    tip: BlockId,
+    next_ms: u64,
+}
+
+impl Crowd {
+    const HOST: usize = 2;
+
+    fn new(net: &Net) -> Self {
+        let (height, tip) = net.tip(Self::HOST);
+        let snapshot = net.node(Self::HOST).store().snapshot();
+        let (_, last) = snapshot.main_block(height).unwrap().unwrap();
+        Self {
+            below: chain_of(net, Self::HOST, height - 1),
+            tip,
+            next_ms: last.timestamp_ms + 1,
+        }
     }
-    net.run(1_000);
-    assert_eq!(net.tip(host).1, tip);
-    let tree = &net.node(host).tree;
-    let taken = siblings.iter().filter(|s| tree.get(&s.0.id()).is_some());
-    assert_eq!(taken.count(), MAX_SIDE_BRANCHES);
+
+    /// As many as there is room for.
+    fn fill(&mut self, net: &mut Net) {
+        let ids = self.add(net, MAX_SIDE_BRANCHES);
+        net.run(1_000);
+        assert_eq!(net.tip(Self::HOST).1, self.tip);
+        let tree = &net.node(Self::HOST).tree;
+        assert!(ids.iter().all(|id| tree.get(id).is_some()));
+    }
+
+    fn add(&mut self, net: &mut Net, count: usize) -> Vec<BlockId> {
+        let mut ids = Vec::new();
+        while ids.len() < count {
+            let (block, _) = self.below.next(self.next_ms, Vec::new());
+            self.next_ms += 1;
+            if block.0.id() > self.tip {
+                ids.push(block.0.id());
+                let data = wire::encode(&compact(&block));
+                net.gossip(Self::HOST, peer_id(201), Topic::Block, data);
+            }
+        }
+        ids
+    }
 }
 
 fn hides_a_prevote(lie: Lie, best: Best) {
@@ -164,8 +189,10 @@ fn hides_a_prevote(lie: Lie, best: Best) {
         said(net, checkpoint, 0, FinalityMessage::PREVOTE).len() == 3
     });
     record.check(&net);
-    if matches!(best, Best::Crowded | Best::CrowdedFar) {
-        crowd(&mut net, 2);
+    let crowded = matches!(best, Best::Crowded | Best::CrowdedFar);
+    let mut crowd = crowded.then(|| Crowd::new(&net));
+    if let Some(crowd) = &mut crowd {
+        crowd.fill(&mut net);
     }
 
     let mut round = 1_000;
@@ -189,7 +216,13 @@ fn hides_a_prevote(lie: Lie, best: Best) {
     }
     for _ in 0..1_200 {
         talk(&mut net);
-        net.run(90);
+        for _ in 0..9 {
+            // A block that joins the chain gives room: it is filled at once.
+            if let Some(crowd) = &mut crowd {
+                crowd.add(&mut net, 2);
+            }
+            net.run(10);
+        }
         record.check(&net);
         let decided =
             |host| last_certificate(&net, host).is_some_and(|c| c.checkpoint >= checkpoint);
