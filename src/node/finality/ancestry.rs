@@ -440,3 +440,32 @@ impl Node {
         Ok(false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store that cannot be read for a while does not make the node spin.
+    #[test]
+    fn what_is_overdue_is_put_off() {
+        let mut ancestry = Ancestry::default();
+        ancestry.put_off(1_000);
+        assert_eq!(ancestry.next_deadline_ms(), None);
+        let mut search = Search::new(BlockId::ZERO, BlockId::ZERO, 0);
+        search.inquiry = Some(Inquiry {
+            peer: PeerId::random(),
+            serial: Some(1),
+            until_ms: 900,
+        });
+        search.resume_ms = Some(800);
+        ancestry.search = Some(search);
+        ancestry.put_off(1_000);
+        assert_eq!(ancestry.next_deadline_ms(), Some(1_000 + BUSY_PAUSE_MS));
+        if let Some(search) = &mut ancestry.search {
+            search.pass_over();
+            search.round_ms = Some(700);
+        }
+        ancestry.put_off(2_000);
+        assert_eq!(ancestry.next_deadline_ms(), Some(2_000 + BUSY_PAUSE_MS));
+    }
+}
