@@ -14,7 +14,7 @@ use crate::config::{Config, KadMode, Limits};
 use crate::error::Error;
 use crate::gossip::Gossip;
 use crate::identity::Keypair;
-use crate::{exchange, gate, gossip};
+use crate::{exchange, gate, gossip, sources};
 
 /// How often each connection is pinged.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
@@ -29,6 +29,7 @@ const KAD_QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
+    pub(crate) sources: sources::Behaviour,
     pub(crate) limits: connection_limits::Behaviour,
     pub(crate) memory: memory_connection_limits::Behaviour,
     pub(crate) gate: gate::Behaviour,
@@ -52,6 +53,7 @@ pub(crate) fn build(
         None => (None, None),
     };
     let behaviour = Behaviour {
+        sources: sources::Behaviour::new(config.limits.max_pending_per_source),
         limits: connection_limits::Behaviour::new(connection_limits(&config.limits)),
         memory: match config.limits.max_memory_bytes {
             Some(bytes) => memory_connection_limits::Behaviour::with_max_bytes(bytes),

@@ -196,6 +196,8 @@ pub struct Limits {
     /// Handshakes under way, inbound and outbound each. A handshake costs a socket and little else, and those who begin
     /// them without end must not be alone with the places.
     pub max_pending: u32,
+    /// Handshakes under way that one address began, or one /64 subnet of IPv6: everybody behind one router shares them.
+    pub max_pending_per_source: u32,
     /// Resident memory of this process in bytes above which no new connection is made; `None`: 90 % of the machine's.
     pub max_memory_bytes: Option<usize>,
 }
@@ -207,6 +209,7 @@ impl Default for Limits {
             max_outbound: 50,
             max_per_peer: 3,
             max_pending: 512,
+            max_pending_per_source: 64,
             max_memory_bytes: None,
         }
     }

@@ -69,6 +69,7 @@ mod listen;
 mod outbox;
 mod queue;
 mod service;
+mod sources;
 
 pub use config::{
     Config, GossipConfig, KadMode, Limits, MAX_EXCHANGE_BYTES, MAX_GOSSIP_BYTES, MAX_NAME_BYTES,

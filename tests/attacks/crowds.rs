@@ -1,10 +1,14 @@
 //! Thousands of connections, of peers, of streams and of subscriptions.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
+use tokio::task::JoinSet;
 use votenode::protocol::names::{Topic, kademlia_protocol, submit_protocol, sync_protocol};
 
 use crate::arena::{Arena, eventually, scale};
@@ -19,27 +23,76 @@ fn socket(arena: &Arena<'_>) -> String {
     format!("{}:{}", parts[2], parts[4])
 }
 
+/// Connections from one address that begin a handshake or not even that, and never end it. Whoever is refused comes
+/// again; they go when this is dropped.
+struct Squatters {
+    open: Arc<AtomicUsize>,
+    refused: Arc<AtomicUsize>,
+    tasks: JoinSet<()>,
+}
+
+impl Squatters {
+    /// Before somebody who was refused comes again.
+    const PAUSE: Duration = Duration::from_secs(1);
+
+    fn gather(address: &str, count: usize) -> Self {
+        let to: SocketAddr = address.parse().unwrap();
+        let (open, refused): (Arc<AtomicUsize>, Arc<AtomicUsize>) = Default::default();
+        let mut tasks = JoinSet::new();
+        for number in 0..count {
+            let (open, refused) = (Arc::clone(&open), Arc::clone(&refused));
+            tasks.spawn(async move {
+                loop {
+                    // Not the address that honest people come from.
+                    let socket = TcpSocket::new_v4().unwrap();
+                    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+                    if let Ok(mut stream) = socket.connect(to).await {
+                        open.fetch_add(1, Ordering::Relaxed);
+                        if number.is_multiple_of(2) {
+                            let _ = stream.write_all(b"\x13/multistream/1.0.0\n").await;
+                        }
+                        // Until the victim has enough of it.
+                        while !matches!(stream.read(&mut [0; 64]).await, Ok(0) | Err(_)) {}
+                        open.fetch_sub(1, Ordering::Relaxed);
+                        refused.fetch_add(1, Ordering::Relaxed);
+                    }
+                    tokio::time::sleep(Self::PAUSE).await;
+                }
+            });
+        }
+        Self {
+            open,
+            refused,
+            tasks,
+        }
+    }
+
+    fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
 #[test]
 fn thousands_of_connections_that_say_nothing() {
     let scene = Scene::new();
     let arena = Arena::open(&scene);
     let told = ["connections ended before their handshake did"];
     arena.withstands(&told, async |arena| {
-        let address = socket(arena);
-        // Half of them begin a handshake, nobody ends one.
-        let squat = async |number: usize| {
-            let Ok(mut stream) = TcpStream::connect(&address).await else {
-                return;
-            };
-            if number.is_multiple_of(2) {
-                let _ = stream.write_all(b"\x13/multistream/1.0.0\n").await;
-            }
-            // Until the victim has enough of it.
-            while !matches!(stream.read(&mut [0; 64]).await, Ok(0) | Err(_)) {}
-        };
-        for _ in 0..4 * scale() {
-            join_all((0..500).map(&squat)).await;
+        let mut crowd = Squatters::gather(&socket(arena), 2_000 * scale());
+        eventually("a crowd that was refused", || crowd.refused() >= 2_000).await;
+        // Their places are taken, again and again, and nobody else's: who comes from elsewhere gets in at once.
+        for _ in 0..20 {
+            let newcomer = Raw::join(arena, &[], Script::default()).await;
+            assert_eq!(newcomer.refusals(), 0, "{} squat", crowd.open());
+            let refused = crowd.refused();
+            eventually("the crowd at work", || crowd.refused() > refused).await;
         }
+        assert!(crowd.open() > 0);
+        crowd.tasks.shutdown().await;
     });
 }
 

@@ -133,6 +133,7 @@ pub struct Raw {
     id: PeerId,
     asks: mpsc::UnboundedSender<Ask>,
     gone: watch::Receiver<bool>,
+    refusals: usize,
 }
 
 impl Raw {
@@ -191,6 +192,7 @@ impl Raw {
             .unwrap()
             .with_swarm_config(|c| c.with_idle_connection_timeout(LONG))
             .build();
+        let mut refusals = 0;
         let known = async {
             swarm.dial(arena.address.clone()).unwrap();
             loop {
@@ -201,6 +203,7 @@ impl Raw {
                     SwarmEvent::ConnectionEstablished { .. } if !named => break,
                     SwarmEvent::OutgoingConnectionError { .. }
                     | SwarmEvent::ConnectionClosed { .. } => {
+                        refusals += 1;
                         tokio::time::sleep(Duration::from_millis(200)).await;
                         swarm.dial(arena.address.clone()).unwrap();
                     }
@@ -214,7 +217,12 @@ impl Raw {
         let (asks, receiver) = mpsc::unbounded_channel();
         let (sender, gone) = watch::channel(false);
         tokio::spawn(run(swarm, arena.peer, answer, receiver, sender));
-        Self { id, asks, gone }
+        Self {
+            id,
+            asks,
+            gone,
+            refusals,
+        }
     }
 
     /// Opens a stream and plays a script; the raw bytes of the answer, or what went wrong.
@@ -235,6 +243,11 @@ impl Raw {
         let mut gone = self.gone.clone();
         let out = timeout(DEADLINE, gone.wait_for(|gone| *gone)).await;
         assert!(out.is_ok(), "the attacker {} is still welcome", self.id);
+    }
+
+    /// How often it was refused before it got in.
+    pub fn refusals(&self) -> usize {
+        self.refusals
     }
 
     /// Who it is.
