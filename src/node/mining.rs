@@ -24,6 +24,12 @@ use crate::protocol::gossip::{MiningState, Phase};
 pub(super) const MAX_MINERS: usize = 64;
 /// Mining states looked at per second, all miners of the last blocks together; above that they are ignored.
 const MAX_STATES_PER_SECOND: u32 = 200;
+/// The same of one such miner. An honest one says a handful for a block, and a line that hung for a moment brings those
+/// of a few seconds at once.
+const MAX_STATES_PER_MINER: u32 = 10;
+/// States of such miners from one peer in a second above which it is scored down: as honest peers pass on no more than
+/// [`MAX_STATES_PER_SECOND`], twice that.
+const MAX_STATES_PER_PEER: u32 = 2 * MAX_STATES_PER_SECOND;
 /// The same of miners that made none of the last blocks: a key costs nothing.
 const MAX_STRANGE_PER_SECOND: u32 = 40;
 /// States of such miners from one peer in a second above which it is scored down: as honest peers pass on no more than
@@ -98,6 +104,9 @@ pub(super) struct Heard {
 struct Budget {
     second: u64,
     used: u32,
+    used_from: BTreeMap<PeerId, u32>,
+    /// True ones of each of these miners.
+    by_miner: BTreeMap<PublicKey, u32>,
     /// The same of miners that made none of the last blocks, in all and by whom they came.
     strange: u32,
     strange_from: BTreeMap<PeerId, u32>,

@@ -89,20 +89,25 @@ pub struct Arena<'s> {
 impl<'s> Arena<'s> {
     /// A network whose nodes mine.
     pub fn open(scene: &'s Scene) -> Self {
-        Self::with(scene, genesis_with(|_| {}), false)
+        Self::with(scene, genesis_with(|_| {}), &[], &[])
     }
 
     /// One whose chain stands still until the attack is over.
     pub fn still(scene: &'s Scene, genesis: Genesis) -> Self {
-        Self::with(scene, genesis, true)
+        Self::with(scene, genesis, &["--no-mine"], &["--no-mine"])
     }
 
-    fn with(scene: &'s Scene, genesis: Genesis, still: bool) -> Self {
+    /// One where the victim alone mines.
+    pub fn victim_mines(scene: &'s Scene, genesis: Genesis) -> Self {
+        Self::with(scene, genesis, &[], &["--no-mine"])
+    }
+
+    fn with(scene: &'s Scene, genesis: Genesis, victim: &[&str], neighbour: &[&str]) -> Self {
         let file = scene.path("attacked.toml");
         genesis::write(&file, &genesis).unwrap();
-        let more: &[&str] = if still { &["--no-mine"] } else { &[] };
-        let victim = Node::on_loopback(scene, "victim", &file, &[], more);
-        let neighbour = Node::on_loopback(scene, "neighbour", &file, &[&victim], more);
+        let still = !victim.is_empty();
+        let victim = Node::on_loopback(scene, "victim", &file, &[], victim);
+        let neighbour = Node::on_loopback(scene, "neighbour", &file, &[&victim], neighbour);
         victim.until_peers(1);
         let status = victim.status();
         Self {

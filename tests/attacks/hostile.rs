@@ -43,7 +43,11 @@ pub struct Hostile {
     victim: PeerId,
     gone: watch::Receiver<bool>,
     asked: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+    heard: Heard,
 }
+
+/// Gossip by topic, in the order that it came.
+type Heard = Arc<Mutex<BTreeMap<String, Vec<Vec<u8>>>>>;
 
 /// How often the victim asked for something, by name.
 fn name_of(request: &sync::Request) -> &'static str {
@@ -102,7 +106,7 @@ impl Hostile {
         let in_time = timeout(DEADLINE, joined).await;
         assert!(in_time.is_ok(), "an attacker never got in");
         let (sender, gone) = watch::channel(false);
-        let asked = Arc::default();
+        let (asked, heard) = (Arc::default(), Heard::default());
         let task = Task {
             handle: handle.clone(),
             sync: sync_protocol(&arena.network.id()),
@@ -110,6 +114,7 @@ impl Hostile {
             answers: Arc::new(answers),
             gone: sender,
             asked: Arc::clone(&asked),
+            heard: Arc::clone(&heard),
         };
         tokio::spawn(task.run(events));
         Self {
@@ -118,6 +123,7 @@ impl Hostile {
             victim: arena.peer,
             gone,
             asked,
+            heard,
         }
     }
 
@@ -176,6 +182,13 @@ impl Hostile {
         self.asked.lock().unwrap().get(what).copied().unwrap_or(0)
     }
 
+    /// What the victim and others gossiped so far on a topic.
+    pub fn heard(&self, topic: Topic) -> Vec<Vec<u8>> {
+        let name = topic.full_name(&self.network.id());
+        let heard = self.heard.lock().unwrap();
+        heard.get(&name).cloned().unwrap_or_default()
+    }
+
     /// Leaves.
     pub async fn leave(self) {
         self.handle.shutdown().await;
@@ -225,6 +238,7 @@ struct Task {
     answers: Answers,
     gone: watch::Sender<bool>,
     asked: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+    heard: Heard,
 }
 
 impl Task {
@@ -234,7 +248,19 @@ impl Task {
                 Event::Disconnected { peer } if peer == self.victim => {
                     self.gone.send_replace(true);
                 }
-                Event::Gossip { id, from, .. } => {
+                Event::Gossip {
+                    id,
+                    from,
+                    topic,
+                    data,
+                    ..
+                } => {
+                    self.heard
+                        .lock()
+                        .unwrap()
+                        .entry(topic)
+                        .or_default()
+                        .push(data);
                     let _ = self.handle.report(id, from, Verdict::Ignore);
                 }
                 Event::Request {

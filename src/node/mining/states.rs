@@ -3,8 +3,9 @@
 use votenode_p2p::{MessageId, PeerId, Verdict};
 
 use super::{
-    Announced, Budget, FORGET_MINER_MS, Heard, MAX_MINERS, MAX_STATES_PER_SECOND,
-    MAX_STRANGE_PER_PEER, MAX_STRANGE_PER_SECOND, REPEAT_MS,
+    Announced, Budget, FORGET_MINER_MS, Heard, MAX_MINERS, MAX_STATES_PER_MINER,
+    MAX_STATES_PER_PEER, MAX_STATES_PER_SECOND, MAX_STRANGE_PER_PEER, MAX_STRANGE_PER_SECOND,
+    REPEAT_MS,
 };
 use crate::chain::block::BlockId;
 use crate::chain::schedule::Lease;
@@ -124,9 +125,14 @@ impl Node {
         if stale || old {
             return self.ignore_useless(id, from);
         }
-        let has_time = if self.mining.leases.is_recent(&state.miner) {
-            self.mining.budget.used += 1;
-            self.mining.budget.used <= MAX_STATES_PER_SECOND
+        let is_recent = self.mining.leases.is_recent(&state.miner);
+        let said = self.mining.budget.by_miner.get(&state.miner);
+        if said.is_some_and(|said| *said >= MAX_STATES_PER_MINER) {
+            // Whoever passes it on need not be its miner, but passes on no more than it takes itself.
+            return self.ignore_useless(id, from);
+        }
+        let has_time = if is_recent {
+            self.has_time_for_a_miner(from)
         } else {
             self.has_time_for_a_stranger(from)
         };
@@ -140,6 +146,10 @@ impl Node {
         );
         if state.miner.check_strict().is_err() || !state.miner.verify(&digest, &state.signature) {
             return self.reject_gossip(id, from, "a mining state with a wrong signature");
+        }
+        if is_recent {
+            // Not before it is known to be true, or others could use up what is the miner's.
+            *self.mining.budget.by_miner.entry(state.miner).or_default() += 1;
         }
         self.report(id, from, Verdict::Accept);
         if state.phase == Phase::Mining as u8 {
@@ -176,6 +186,19 @@ impl Node {
                 received_at_ms: self.now.wall_ms,
             },
         );
+    }
+
+    /// Whether another state of a miner of the last blocks is looked at in this second.
+    fn has_time_for_a_miner(&mut self, from: PeerId) -> bool {
+        let budget = &mut self.mining.budget;
+        budget.used += 1;
+        let has_time = budget.used <= MAX_STATES_PER_SECOND;
+        let by_peer = budget.used_from.entry(from).or_default();
+        *by_peer += 1;
+        if *by_peer > MAX_STATES_PER_PEER {
+            self.penalize(from, ENDLESS_POINTS, "too many mining states");
+        }
+        has_time
     }
 
     /// Whether another state of a miner that made none of the last blocks is looked at in this second.

@@ -138,6 +138,39 @@ fn forged_states_are_rejected_old_ones_ignored_and_a_flood_is_not_read() {
 }
 
 #[test]
+fn a_miner_of_the_last_blocks_has_a_part_of_a_second_that_others_cannot_use_up() {
+    let mut net = net(1);
+    register(&mut net, 1..3);
+    net.run(10_000);
+    net.run(2_000 - net.now_ms % 1_000);
+    let (miner, tip, start) = (miner_of(0), net.tip(0), net.wall_ms() + 1_000_000);
+    // In its name, but not by it.
+    for number in 0..30 {
+        let mut forged = state(&net, &miner, tip, start + number);
+        forged.hash_rate += 1;
+        net.gossip(0, peer_id(201), Topic::Mining, wire::encode(&forged));
+    }
+    let flood = |net: &mut Net, start: u64, count: u64| {
+        let ids: Vec<_> = (0..count)
+            .map(|number| {
+                let state = state(net, &miner, tip, start + number);
+                gossip(net, &state)
+            })
+            .collect();
+        net.run(10);
+        let accepted = |id: &&MessageId| net.verdict(0, id) == Some(Verdict::Accept);
+        ids.iter().filter(accepted).count()
+    };
+    assert_eq!(flood(&mut net, start, 100), 10);
+    let is_blamed = |net: &Net| net.penalties.iter().any(|p| p.peer == peer_id(200));
+    assert!(!is_blamed(&net));
+    net.run(1_000);
+    assert_eq!(flood(&mut net, start + 1_000, 1), 1, "the next second");
+    flood(&mut net, start + 2_000, 600);
+    assert!(is_blamed(&net));
+}
+
+#[test]
 fn states_that_nobody_needs_are_ignored_until_there_are_too_many() {
     let mut net = net(1);
     let miner = SigningKey::from_seed(&[88; 32]);
