@@ -75,7 +75,7 @@ pub(crate) fn build(
         mdns: mdns.into(),
         kad: kademlia(local, config)?.into(),
         gossip: gossip::build(config)?,
-        exchange: exchange::Behaviour::new(&config.protocols)?,
+        exchange: exchange::Behaviour::new(&config.protocols, config.max_reply_bytes)?,
     };
     Ok((behaviour, warning))
 }

@@ -64,6 +64,9 @@ pub struct Config {
     pub topics: Vec<TopicConfig>,
     /// Request-response protocols.
     pub protocols: Vec<ProtocolConfig>,
+    /// Bytes of large responses (above 64 KiB) that may be on their way to others, all protocols together. Beyond them a
+    /// request is answered with its protocol's busy response.
+    pub max_reply_bytes: usize,
     /// Connection and memory limits.
     pub limits: Limits,
     /// Gossip tuning.
@@ -95,6 +98,7 @@ impl Default for Config {
             foreign_hold: Duration::from_secs(600),
             topics: Vec::new(),
             protocols: Vec::new(),
+            max_reply_bytes: 2 * MAX_EXCHANGE_BYTES,
             limits: Limits::default(),
             gossip: GossipConfig::default(),
             target_outbound: 10,
@@ -303,6 +307,12 @@ impl Config {
         names.clear();
         for protocol in &self.protocols {
             protocol.validate()?;
+            if protocol.max_response_bytes > self.max_reply_bytes {
+                return fail(format!(
+                    "protocol {}: max_response_bytes exceeds max_reply_bytes",
+                    protocol.name
+                ));
+            }
             if !names.insert(protocol.name.as_str()) {
                 return fail(format!("protocol {} is listed twice", protocol.name));
             }
@@ -382,6 +392,9 @@ mod tests {
         assert!(complaint(|c| c.topics = vec![TopicConfig::new("", 1)]).contains("topic name"));
         let twice = vec![TopicConfig::new("a", 1), TopicConfig::new("a", 1)];
         assert!(complaint(|c| c.topics = twice).contains("twice"));
+        let long = vec![ProtocolConfig::new("/x", 1, 2)];
+        let narrow = |c: &mut Config| (c.protocols, c.max_reply_bytes) = (long, 1);
+        assert!(complaint(narrow).contains("max_reply_bytes"));
         let mut protocol = ProtocolConfig::new("/x", 1, 1);
         protocol.busy_response = Some(vec![0; 2]);
         assert!(complaint(|c| c.protocols = vec![protocol]).contains("busy_response"));

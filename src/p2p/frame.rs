@@ -10,8 +10,10 @@
 //! bytes costs ten bytes. Truncated and over-long messages are errors, and so is anything after the message.
 
 use std::io;
+use std::time::Duration;
 
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 /// Bytes of the length prefix.
 pub(crate) const PREFIX_BYTES: usize = 4;
@@ -85,16 +87,53 @@ pub(crate) async fn write_frame<W>(io: &mut W, data: &[u8]) -> io::Result<()>
 where
     W: AsyncWrite + Unpin,
 {
-    let len = u32::try_from(data.len())
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "message above 4 GiB"))?;
-    io.write_all(&len.to_be_bytes()).await?;
+    io.write_all(&prefix_of(data)?).await?;
     io.write_all(data).await?;
     io.close().await
+}
+
+/// Whether a message was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// All of it.
+    Whole,
+    /// Not all: a piece took too long.
+    TooSlowly,
+}
+
+/// [`write_frame`] for whom nobody waits without end: each piece of so many bytes has to be taken in time.
+pub(crate) async fn write_in_pieces<W>(
+    io: &mut W,
+    data: &[u8],
+    piece_bytes: usize,
+    time: Duration,
+) -> io::Result<Taken>
+where
+    W: AsyncWrite + Unpin,
+{
+    io.write_all(&prefix_of(data)?).await?;
+    for piece in data.chunks(piece_bytes) {
+        match timeout(time, io.write_all(piece)).await {
+            Ok(written) => written?,
+            Err(_) => return Ok(Taken::TooSlowly),
+        }
+    }
+    io.close().await?;
+    Ok(Taken::Whole)
+}
+
+fn prefix_of(data: &[u8]) -> io::Result<[u8; PREFIX_BYTES]> {
+    let len = u32::try_from(data.len())
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "message above 4 GiB"))?;
+    Ok(len.to_be_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
     use futures::executor::block_on;
     use futures::io::Cursor;
 
@@ -111,6 +150,44 @@ mod tests {
             block_on(write_frame(&mut io, data)).unwrap();
             assert_eq!(read(io.get_ref(), data.len()).unwrap(), data);
         }
+    }
+
+    /// Takes so many bytes and no more.
+    struct Window(usize);
+
+    impl AsyncWrite for Window {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let taken = bytes.len().min(self.0);
+            self.0 -= taken;
+            match taken {
+                0 => Poll::Pending,
+                taken => Poll::Ready(Ok(taken)),
+            }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_does_not_read_is_not_waited_for() {
+        let data = [7; 70_000];
+        let time = Duration::from_millis(10);
+        let taken = write_in_pieces(&mut Window(10_000), &data, 1_000, time).await;
+        assert_eq!(taken.unwrap(), Taken::TooSlowly);
+        let mut io = Cursor::new(Vec::new());
+        let taken = write_in_pieces(&mut io, &data, 1_000, Duration::MAX).await;
+        assert_eq!(taken.unwrap(), Taken::Whole);
+        assert_eq!(read(io.get_ref(), data.len()).unwrap(), data);
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn a_kademlia_table_full_of_nobody() {
                     Liar {
                         kad,
                         member: request_response::Behaviour::with_codec(
-                            RawCodec,
+                            RawCodec::default(),
                             [(member, ProtocolSupport::Full)],
                             request_response::Config::default(),
                         ),

@@ -67,7 +67,10 @@ pub fn framed(data: &[u8]) -> Vec<u8> {
 
 /// Writes bytes as they are, and reads whatever comes.
 #[derive(Clone, Default)]
-pub struct RawCodec;
+pub struct RawCodec {
+    /// Reads no reply.
+    is_deaf: bool,
+}
 
 async fn all<T: AsyncRead + Unpin>(io: &mut T) -> io::Result<Script> {
     let mut bytes = Vec::new();
@@ -91,6 +94,9 @@ impl Codec for RawCodec {
     where
         T: AsyncRead + Unpin + Send,
     {
+        if self.is_deaf {
+            tokio::time::sleep(LONG).await;
+        }
         all(io).await
     }
 
@@ -143,6 +149,20 @@ impl Raw {
         Self::start(arena, protocols, answer, true).await
     }
 
+    /// Connects, and never reads a byte of what it asks for.
+    pub async fn deaf(arena: &Arena<'_>, protocol: String) -> Self {
+        let codec = RawCodec { is_deaf: true };
+        let member = member_protocol(&arena.network.id());
+        Self::listing(
+            arena,
+            vec![protocol, member],
+            Script::default(),
+            true,
+            codec,
+        )
+        .await
+    }
+
     /// Connects and never says who it is.
     pub async fn nameless(arena: &Arena<'_>) -> Self {
         Self::start(arena, &[], Script::default(), false).await
@@ -150,13 +170,14 @@ impl Raw {
 
     /// Connects as one that is of another network: it lists these protocols alone.
     pub async fn stranger(arena: &Arena<'_>, protocols: &[String]) -> Self {
-        Self::listing(arena, protocols.to_vec(), Script::default(), true).await
+        let codec = RawCodec::default();
+        Self::listing(arena, protocols.to_vec(), Script::default(), true, codec).await
     }
 
     async fn start(arena: &Arena<'_>, protocols: &[String], answer: Script, named: bool) -> Self {
         let member = member_protocol(&arena.network.id());
         let names = protocols.iter().cloned().chain([member]).collect();
-        Self::listing(arena, names, answer, named).await
+        Self::listing(arena, names, answer, named, RawCodec::default()).await
     }
 
     async fn listing(
@@ -164,6 +185,7 @@ impl Raw {
         protocols: Vec<String>,
         answer: Script,
         named: bool,
+        codec: RawCodec,
     ) -> Self {
         let names = protocols.into_iter().map(|name| {
             let name = StreamProtocol::try_from_owned(name).unwrap();
@@ -187,7 +209,7 @@ impl Raw {
                             .with_agent_version("hostile/1".into()),
                     )
                 })),
-                streams: request_response::Behaviour::with_codec(RawCodec, names, config),
+                streams: request_response::Behaviour::with_codec(codec, names, config),
             })
             .unwrap()
             .with_swarm_config(|c| c.with_idle_connection_timeout(LONG))

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use votenode::protocol::names::{submit_protocol, sync_protocol};
 use votenode::protocol::{submit, sync};
-use votenode::wire::Message as _;
+use votenode::wire::{self, List, Message as _};
 
-use crate::arena::{Arena, scale};
+use crate::arena::{Arena, genesis_with, scale};
+use crate::forge::Forge;
+use crate::harness::DEADLINE;
 use crate::harness::scene::Scene;
 use crate::hostile::Hostile;
+use crate::invalid;
 use crate::raw::{Raw, Script, framed};
+use crate::transactions::follow;
 
 #[test]
 fn oversized_and_truncated_requests() {
@@ -96,5 +100,54 @@ fn trickled_requests_of_many() {
             out += usize::from(peer.await.unwrap());
         }
         assert!(out > 0, "nobody was thrown out");
+    });
+}
+
+#[test]
+fn large_replies_that_nobody_reads() {
+    const READERS: usize = 70;
+    /// Just below what a reply may hold.
+    const REPLY_BYTES: usize = 3 * 1024 * 1024;
+    let scene = Scene::new();
+    let arena = Arena::still(&scene, genesis_with(|_| {}));
+    let id = arena.network.id();
+    let mut chain = Forge::new(&arena.network);
+    let issues = (0..20).map(|n| invalid::issue(&id, "club", n * 1_000..(n + 1) * 1_000));
+    chain.extend(0, issues.collect());
+    arena.prepare(async |arena| follow(arena, &chain).await);
+    // One large body, as often as it fits.
+    let request = sync::Request::Bodies {
+        blocks: List::new(vec![chain.tip.id(); 6]).unwrap(),
+        max_bytes: sync::Reply::MAX_BYTES as u64,
+    };
+    let told = ["a reply that it asked for and does not read"];
+    arena.withstands(&told, async |arena| {
+        let friend = Hostile::join(arena).await;
+        let gets_all = async || {
+            let reply = friend.ask_sync(&request).await;
+            let is_large = |reply: sync::Reply| wire::encode(&reply).len() > REPLY_BYTES;
+            reply.is_some_and(is_large)
+        };
+        assert!(gets_all().await, "the reply is not large");
+        let mut readers = Vec::new();
+        for _ in 0..READERS {
+            readers.push(Raw::deaf(arena, sync_protocol(&id)).await);
+        }
+        let script = Script::bytes(framed(&wire::encode(&request)));
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        let (mut answered, mut asked) = (0, Vec::new());
+        while answered == 0 || !readers.iter().any(Raw::is_out) {
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{answered} large replies to an honest peer meanwhile"
+            );
+            // As many as a peer may have under way.
+            for reader in &readers {
+                asked.extend((0..3).map(|_| reader.ask(script.clone())));
+            }
+            answered += usize::from(gets_all().await);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        friend.leave().await;
     });
 }

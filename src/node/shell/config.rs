@@ -24,6 +24,9 @@ const MUTE_TIME: Duration = Duration::from_secs(4);
 /// A reply of four megabytes over a slow line.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Large replies under way to all peers together: sixteen of the longest, as a peer may never read what it asks for.
+const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
+
 /// Longest message of a topic, in bytes.
 fn max_bytes(topic: Topic) -> usize {
     match topic {
@@ -108,6 +111,7 @@ pub(super) fn p2p(options: &Options, snapshot: &Snapshot) -> Result<Config, Stor
         mute_time: Some(MUTE_TIME),
         topics,
         protocols,
+        max_reply_bytes: MAX_REPLY_BYTES,
         limits: options.limits.clone(),
         ..Config::default()
     })

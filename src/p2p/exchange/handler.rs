@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::io::AsyncReadExt;
@@ -21,15 +22,21 @@ use libp2p::swarm::{
     ConnectionHandler, ConnectionHandlerEvent, Stream, StreamProtocol, StreamUpgradeError,
     SubstreamProtocol,
 };
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::{PeerPlaces, Protocol, Reply};
+use super::{PeerPlaces, Protocol, Reply, UNIT_BYTES};
 use crate::error::RequestError;
-use crate::frame::{FrameError, PREFIX_BYTES, read_frame, write_frame};
+use crate::frame::{FrameError, PREFIX_BYTES, Taken, read_frame, write_frame, write_in_pieces};
 
 /// Refusals ("busy") under way at once per connection; beyond, streams are dropped without a word.
 const MAX_REFUSALS: usize = 16;
+
+/// A reply up to this size needs no room: what a peer never reads of it lies in its stream's window, and the places
+/// bound how many there are.
+const SMALL_BYTES: usize = 64 * 1024;
+/// How long a peer may take over each [`SMALL_BYTES`] of a large reply. A line that is slower would not bring it in time.
+const PIECE_TIME: Duration = Duration::from_secs(5);
 
 /// A request to be sent.
 #[derive(Debug)]
@@ -64,6 +71,9 @@ pub(crate) enum Broken {
     /// It did not come to its end in time.
     #[error("a request that did not come in time")]
     Late,
+    /// It was answered at length, and the answer was not read.
+    #[error("a reply that it asked for and does not read")]
+    Unread,
 }
 
 impl Broken {
@@ -84,6 +94,8 @@ impl Broken {
             Self::Frame(FrameError::TooLong { .. } | FrameError::Trailing) => 20.0,
             Self::Frame(_) => 10.0,
             Self::Late => 40.0,
+            // A peer that froze with as many requests under way as one may have is not let go for it.
+            Self::Unread => 30.0,
         }
     }
 }
@@ -133,7 +145,7 @@ enum Step {
     Received(Inbound),
     /// An inbound exchange ended, well or not: there is nobody to tell.
     Served,
-    /// An inbound exchange ended because the peer sent no request.
+    /// An inbound exchange ended because the peer sent no request, or did not read the reply.
     Broken(Broken),
     /// A refusal ended.
     Refused,
@@ -244,16 +256,18 @@ impl Handler {
 
     fn on_step(&mut self, step: Step) {
         match step {
-            Step::Received(inbound) => {
+            Step::Received(mut inbound) => {
                 let (reply, answer) = oneshot::channel();
                 self.events.push_back(FromHandler::Request {
                     protocol: inbound.protocol,
-                    data: inbound.data,
+                    data: std::mem::take(&mut inbound.data),
                     reply,
                 });
-                self.running.push(
-                    respond(inbound.stream, answer, inbound.places, inbound.deadline).boxed(),
-                );
+                let protocol = &self.protocols[inbound.protocol];
+                let busy = protocol.config.busy_response.clone();
+                let room = Arc::clone(&protocol.room);
+                self.running
+                    .push(respond(inbound, answer, room, busy).boxed());
             }
             Step::Served => {}
             Step::Broken(broken) => self.events.push_back(FromHandler::Broken(broken)),
@@ -286,22 +300,48 @@ async fn receive(
 }
 
 async fn respond(
-    mut stream: Stream,
+    inbound: Inbound,
     answer: oneshot::Receiver<Option<Vec<u8>>>,
-    places: Places,
-    deadline: Instant,
+    room: Arc<Semaphore>,
+    busy: Option<Vec<u8>>,
 ) -> Step {
+    let Inbound {
+        mut stream,
+        places,
+        deadline,
+        ..
+    } = inbound;
     let exchange = async {
-        match answer.await {
-            Ok(Some(data)) => write_frame(&mut stream, &data).await,
-            Ok(None) | Err(_) => stream.close().await,
+        let Ok(Some(data)) = answer.await else {
+            return stream.close().await.map(|()| Step::Served);
+        };
+        if data.len() <= SMALL_BYTES {
+            return write_frame(&mut stream, &data).await.map(|()| Step::Served);
+        }
+        let units = u32::try_from(data.len().div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+        let Ok(_room) = room.try_acquire_many_owned(units) else {
+            drop(data);
+            let written = match busy {
+                Some(busy) => write_frame(&mut stream, &busy).await,
+                None => stream.close().await,
+            };
+            return written.map(|()| Step::Served);
+        };
+        match write_in_pieces(&mut stream, &data, SMALL_BYTES, PIECE_TIME).await? {
+            Taken::Whole => Ok(Step::Served),
+            Taken::TooSlowly => Ok(Step::Broken(Broken::Unread)),
         }
     };
-    if let Ok(Err(error)) = timeout_at(deadline, exchange).await {
-        tracing::debug!(%error, "the response was not taken");
-    }
+    let step = match timeout_at(deadline, exchange).await {
+        Ok(Ok(step)) => step,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the response was not taken");
+            Step::Served
+        }
+        Err(_) => Step::Served,
+    };
     drop(places);
-    Step::Served
+    step
 }
 
 /// Reads a request without keeping it, so that the peer reaches the point where it listens, and says "busy".

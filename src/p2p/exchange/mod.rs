@@ -7,6 +7,10 @@
 //! only request needs no place of all, so that others cannot take every place by never ending theirs: what is served
 //! at once is bounded by the places of all and, beyond them, by one per connected peer.
 //!
+//! A place says nothing about bytes: a peer that asks for as much as a reply may hold and never reads it would keep
+//! all of it in memory. So large replies share a room in bytes. Where there is none left the peer is told "busy", and
+//! whoever takes nothing of a large reply for a while loses it, and points.
+//!
 //! All reading and writing happens in the connections' tasks ([`handler`]); this behaviour only counts and routes.
 
 mod handler;
@@ -39,7 +43,12 @@ pub(crate) struct Protocol {
     pub(crate) config: ProtocolConfig,
     name: StreamProtocol,
     places: Arc<Semaphore>,
+    /// Room for large replies, shared by all protocols, in units of [`UNIT_BYTES`].
+    room: Arc<Semaphore>,
 }
+
+/// What one permit for a large reply stands for.
+const UNIT_BYTES: usize = 1024;
 
 /// What concerns the service.
 #[derive(Debug)]
@@ -81,7 +90,10 @@ pub(crate) struct Behaviour {
 }
 
 impl Behaviour {
-    pub(crate) fn new(protocols: &[ProtocolConfig]) -> Result<Self, Error> {
+    /// `max_reply_bytes` are for the large replies of all protocols together.
+    pub(crate) fn new(protocols: &[ProtocolConfig], max_reply_bytes: usize) -> Result<Self, Error> {
+        let units = (max_reply_bytes / UNIT_BYTES).min(Semaphore::MAX_PERMITS);
+        let room = Arc::new(Semaphore::new(units));
         let protocols = protocols
             .iter()
             .map(|config| {
@@ -91,6 +103,7 @@ impl Behaviour {
                     config: config.clone(),
                     name,
                     places: Arc::new(Semaphore::new(config.inbound_total)),
+                    room: Arc::clone(&room),
                 })
             })
             .collect::<Result<_, Error>>()?;
