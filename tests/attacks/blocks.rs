@@ -1,4 +1,4 @@
-//! Invalid blocks of every kind, bodies that are not the headers', headers without end, blocks from the future, and
+//! Bodies that are not the headers', headers without end, blocks from the future, and
 //! deep side chains.
 
 use std::path::Path;
@@ -6,20 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use votenode::chain::block::{CompactBlock, Header, Transactions};
-use votenode::crypto::{Hash, SigningKey};
+use votenode::crypto::SigningKey;
 use votenode::protocol::names::Topic;
 use votenode::protocol::sync::{MAX_HEADERS, Reply, Request, Status};
 use votenode::wire::{self, List};
 
 use crate::arena::{Arena, eventually, genesis_with, now_ms, scale};
-use crate::forge::{Block, Forge, seal, unseal};
+use crate::forge::{Block, Forge, seal};
 use crate::harness::scene::Scene;
 use crate::hostile::{Answer, Hostile};
 use crate::invalid;
 use crate::transactions::follow;
 
 /// A network whose blocks are small, and a chain of it on which there is something.
-fn small(scene: &Scene) -> (Arena<'_>, Forge) {
+pub fn small(scene: &Scene) -> (Arena<'_>, Forge) {
     let genesis = genesis_with(|parameters| {
         parameters.max_block_transactions = 8;
         parameters.max_block_bytes = 64 * 1024;
@@ -39,104 +39,6 @@ fn ending_with(chain: &Forge, block: &Block) -> Forge {
     chain.tip = block.header.clone();
     chain.blocks.push(block.clone());
     chain
-}
-
-#[test]
-fn every_kind_of_invalid_block() {
-    let scene = Scene::new();
-    let (arena, chain) = small(&scene);
-    let id = arena.network.id();
-    let wide: Vec<_> = (10..19)
-        .map(|n| invalid::register(&id, &invalid::voter(n)))
-        .collect();
-    let batches = (0..2).map(|n| {
-        let numbers = 3_000 + n * 1_000..4_000 + n * 1_000;
-        invalid::issue(&id, "club", numbers)
-    });
-    let kinds: Vec<(&str, Block)> = vec![
-        (
-            "version",
-            chain.broken(Vec::new(), |header| header.version = 2),
-        ),
-        ("network", {
-            let other = genesis_with(|p| p.name = "other".into()).network_id();
-            chain.broken(Vec::new(), |header| header.network = other)
-        }),
-        (
-            "height",
-            chain.broken(Vec::new(), |header| header.height += 5),
-        ),
-        (
-            "time",
-            chain.broken(Vec::new(), |header| header.timestamp_ms -= 1),
-        ),
-        (
-            "roll size",
-            chain.broken(Vec::new(), |header| header.roll_size = 0),
-        ),
-        (
-            "roll size",
-            chain.broken(Vec::new(), |header| header.roll_size += 1),
-        ),
-        ("roll root", {
-            chain.broken(Vec::new(), |header| {
-                header.roll_root = Hash::from_bytes([3; 32])
-            })
-        }),
-        ("count", chain.broken(wide, |_| {})),
-        ("bytes", chain.broken(batches.collect(), |_| {})),
-        ("work", {
-            let mut block = chain.broken(Vec::new(), |_| {});
-            block.header = unseal(&arena.network, block.header);
-            block
-        }),
-    ];
-    arena.withstands(
-        &["a peer that misbehaved was let go", "refused a block"],
-        async |arena| {
-            let tip = chain.tip.id().to_string();
-            for (kind, block) in &kinds {
-                // Gossiped, again and again under other timestamps would be other blocks: two of each are enough to go.
-                let answers = ending_with(&chain, block);
-                let asked = answers.clone();
-                let hostile =
-                    Hostile::answering(arena, move |request| asked.answer(&request)).await;
-                let refused = || {
-                    let status = arena.victim.status();
-                    let counters = &status["counters"];
-                    let count = |name: &str| counters[name].as_u64().unwrap();
-                    count("blocks_invalid") + count("gossip_rejected")
-                };
-                let before = refused();
-                let _ = hostile
-                    .gossip(Topic::Block, wire::encode(&block.compact()))
-                    .await;
-                eventually(&format!("a refusal for its {kind}"), || refused() > before).await;
-                hostile.leave().await;
-                // Served to a node that asks for headers.
-                let hostile =
-                    Hostile::answering(arena, move |request| answers.answer(&request)).await;
-                eventually("a question", || hostile.was_asked("headers") > 0).await;
-                hostile.leave().await;
-                assert_eq!(arena.victim.tip(), tip, "{kind}");
-            }
-            // Somebody who says nothing else is let go.
-            let hostile = Hostile::join(arena).await;
-            for (_, block) in kinds.iter().cycle().take(100) {
-                let mut block = block.clone();
-                block.header = unseal(&arena.network, block.header);
-                block.header.miner = SigningKey::generate().unwrap().public_key();
-                if hostile
-                    .gossip(Topic::Block, wire::encode(&block.compact()))
-                    .await
-                    .is_err()
-                {
-                    break;
-                }
-            }
-            hostile.until_out().await;
-        },
-    );
 }
 
 #[test]

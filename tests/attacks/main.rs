@@ -23,6 +23,7 @@ mod invalid;
 mod raw;
 mod rpc;
 
+mod bad_blocks;
 mod blocks;
 mod crowds;
 mod discovery;

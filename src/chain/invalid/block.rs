@@ -72,20 +72,35 @@ pub enum BlockInvalid {
 }
 
 impl BlockInvalid {
-    /// A name for programs, stable.
+    /// The names of all rules.
+    pub const NAMES: [&'static str; 11] = [
+        "version",
+        "wrong_network",
+        "height",
+        "parent",
+        "timestamp",
+        "work",
+        "too_many_transactions",
+        "too_large",
+        "transaction_root",
+        "transaction",
+        "roll",
+    ];
+
+    /// A name for programs, stable: one of [`BlockInvalid::NAMES`].
     pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Version { .. } => "version",
-            Self::WrongNetwork => "wrong_network",
-            Self::Height { .. } => "height",
-            Self::Parent => "parent",
-            Self::Timestamp { .. } => "timestamp",
-            Self::Work => "work",
-            Self::TooManyTransactions { .. } => "too_many_transactions",
-            Self::TooLarge { .. } => "too_large",
-            Self::TransactionRoot => "transaction_root",
-            Self::Transaction { .. } => "transaction",
-            Self::Roll => "roll",
-        }
+        Self::NAMES[match self {
+            Self::Version { .. } => 0,
+            Self::WrongNetwork => 1,
+            Self::Height { .. } => 2,
+            Self::Parent => 3,
+            Self::Timestamp { .. } => 4,
+            Self::Work => 5,
+            Self::TooManyTransactions { .. } => 6,
+            Self::TooLarge { .. } => 7,
+            Self::TransactionRoot => 8,
+            Self::Transaction { .. } => 9,
+            Self::Roll => 10,
+        }]
     }
 }

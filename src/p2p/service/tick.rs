@@ -248,7 +248,9 @@ impl Service {
         let Some(score) = score.filter(|score| *score < self.config.gossip.disconnect_score) else {
             return;
         };
-        if !self.peers.contains_key(&peer) {
+        // What else it did costs it no second farewell.
+        let is_going = self.swarm.behaviour().gate.bars(&peer, Instant::now());
+        if is_going || !self.peers.contains_key(&peer) {
             return;
         }
         let reason = self
