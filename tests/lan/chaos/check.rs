@@ -246,7 +246,7 @@ impl Account {
                             story.held(entry);
                         }
                         State::Dropped { reason } => story.dropped = Some(reason),
-                        State::Unknown => story.unknown(entry),
+                        State::Unknown => {}
                     }
                 }
                 Event::Checkpoint { .. } | Event::Ended => {}
@@ -257,34 +257,16 @@ impl Account {
 
     /// Whether the network said why something that it held came into no block.
     fn fate_off_the_chain(&self, what: &What, story: &Story<'_>) -> Fate {
-        let closed_ms = match what {
-            // There is no such thing as a registration that comes too late for the roll.
-            What::Registration { .. } => {
-                return Fate::Lost(format!("{what:?}: {:?}", story.dropped));
-            }
-            What::Election { closes_at_ms, .. } => *closes_at_ms,
-            What::Vote { election, .. } => self.closes_at_ms(election) + self.grace_ms,
-        };
+        // There is no such thing as a registration that comes too late for the roll.
+        if let What::Registration { .. } = what {
+            return Fate::Lost(format!("{what:?}: {:?}", story.dropped));
+        }
         match story.dropped {
             // The words of both rules for what comes when polls are over.
             Some(reason) if reason.contains("polls") && reason.contains("close") => Fate::Late,
             Some(reason) => Fate::Lost(format!("{what:?} was dropped, but {reason}")),
-            // A node knows why it dropped something for as long as it runs. So one that held it until then must have
-            // ended after it could drop it, and before it was asked.
-            None => {
-                let excused = story.holders.iter().any(|(node, holder)| {
-                    self.history.iter().any(|entry| {
-                        entry.node == *node
-                            && entry.event == Event::Ended
-                            && entry.at_ms >= closed_ms.max(holder.last_ms)
-                            && holder.unknown_ms.is_some_and(|at| entry.at_ms <= at)
-                    })
-                });
-                match excused {
-                    true => Fate::Unsaid,
-                    false => Fate::Lost(format!("{what:?}, nobody said why: {:?}", story.holders)),
-                }
-            }
+            // Nodes keep their reasons over restarts: an end excuses nobody.
+            None => Fate::Lost(format!("{what:?}, nobody said why: {:?}", story.holders)),
         }
     }
 
@@ -299,22 +281,6 @@ impl Account {
                     .map(move |(tx, _)| (tx.as_str(), block))
             })
             .collect()
-    }
-
-    /// When the polls of an election close; 0 if nobody ever asked for it.
-    fn closes_at_ms(&self, id: &str) -> u64 {
-        let handed_in = self.history.iter().filter_map(|entry| match &entry.event {
-            Event::Answered { what, .. } => Some(what),
-            _ => None,
-        });
-        let found = handed_in.filter_map(|what| match what {
-            What::Election {
-                election,
-                closes_at_ms,
-            } if election == id => Some(*closes_at_ms),
-            _ => None,
-        });
-        found.max().unwrap_or_default()
     }
 
     /// Every election of the chain, counted with nothing but the blocks.
@@ -366,8 +332,6 @@ pub enum Fate {
     Displaced,
     /// A node said that it came too late.
     Late,
-    /// It came too late, and the node that would have said so ended before it was asked.
-    Unsaid,
     /// It is gone, for this reason or none.
     Lost(String),
 }
@@ -376,34 +340,15 @@ pub enum Fate {
 #[derive(Default)]
 struct Story<'a> {
     what: Option<&'a What>,
-    holders: BTreeMap<usize, Holder>,
+    /// Nodes that said that they have it, and when they last did.
+    holders: BTreeMap<usize, u64>,
     dropped: Option<&'a str>,
-}
-
-/// What a node that held a transaction said of it: when last that it does, and when first after that that it does not.
-#[derive(Debug, Default)]
-struct Holder {
-    last_ms: u64,
-    unknown_ms: Option<u64>,
 }
 
 impl Story<'_> {
     fn held(&mut self, entry: &Entry) {
-        let holder = self.holders.entry(entry.node).or_default();
-        if entry.at_ms >= holder.last_ms {
-            holder.last_ms = entry.at_ms;
-        }
-        if holder.unknown_ms.is_some_and(|at| at < entry.at_ms) {
-            holder.unknown_ms = None;
-        }
-    }
-
-    fn unknown(&mut self, entry: &Entry) {
-        if let Some(holder) = self.holders.get_mut(&entry.node)
-            && holder.last_ms <= entry.at_ms
-        {
-            holder.unknown_ms.get_or_insert(entry.at_ms);
-        }
+        let last_ms = self.holders.entry(entry.node).or_default();
+        *last_ms = entry.at_ms.max(*last_ms);
     }
 }
 
