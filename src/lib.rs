@@ -66,6 +66,9 @@ pub mod demo;
 pub mod export;
 pub(crate) mod files;
 pub mod finality;
+#[cfg(any(test, feature = "simulation"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod genesis;
 pub mod http;
 pub mod import;

@@ -232,7 +232,11 @@ fn codes_text(invitations: &[Invitation]) -> zeroize::Zeroizing<String> {
 }
 
 fn read_codes(path: &Path) -> Result<Vec<PublicKey>, Failure> {
-    let text = key::read_secret(path)?;
+    parse_codes(path, &key::read_secret(path)?)
+}
+
+/// The public keys of the codes in a text, one code a line. `path` names the text in errors.
+pub(crate) fn parse_codes(path: &Path, text: &str) -> Result<Vec<PublicKey>, Failure> {
     text.lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())

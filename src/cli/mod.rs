@@ -27,6 +27,8 @@ use crate::crypto::process::keep_memory_private;
 use crate::datadir::DataPaths;
 use crate::demo::{self, DemoError, Problem};
 pub use exit::{Exit, Failure};
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use invite::parse_codes;
 pub use node::FINALISER_SECRET;
 
 impl From<ConfigError> for Failure {

@@ -80,7 +80,7 @@ impl Guard {
 }
 
 /// The host of an authority, without its port. What stands behind a colon and is no port belongs to the host.
-fn host_of(authority: &str) -> &str {
+pub(crate) fn host_of(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => authority,

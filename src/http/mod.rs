@@ -34,7 +34,11 @@ use crate::node::results::Tallies;
 use crate::store::Snapshot;
 pub use error::ApiError;
 use guard::Guard;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use guard::host_of;
 use listener::Limited;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use transactions::read_submission;
 
 /// Requests served at once; further ones are told to come back.
 const MAX_REQUESTS: usize = 64;

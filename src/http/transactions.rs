@@ -156,21 +156,7 @@ pub async fn submit(
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|kind| kind.starts_with("application/json"));
-    let encoded: Vec<String> = if is_json {
-        let submission: Submission = serde_json::from_slice(&body)
-            .map_err(|error| ApiError::BadRequest(format!("the body: {error}")))?;
-        submission.transactions
-    } else {
-        let text = std::str::from_utf8(&body)
-            .map_err(|_| ApiError::BadRequest("the body is not text".into()))?;
-        text.split_whitespace().map(str::to_owned).collect()
-    };
-    if !(1..=MAX_SUBMISSION).contains(&encoded.len()) {
-        return Err(ApiError::BadRequest(format!(
-            "from 1 to {MAX_SUBMISSION} transactions can be submitted at once"
-        )));
-    }
-    let transactions = decode(&encoded).map_err(ApiError::BadRequest)?;
+    let transactions = read_submission(is_json, &body).map_err(ApiError::BadRequest)?;
     let ids: Vec<TxId> = transactions.iter().map(Transaction::id).collect();
     let outcomes = app.node.submit(transactions).await?;
     let outcomes: Vec<_> = ids
@@ -182,6 +168,24 @@ pub async fn submit(
         })
         .collect();
     Ok(Json(json!({ "outcomes": outcomes })))
+}
+
+/// The transactions in the body of a submission, or what is wrong with it.
+pub(crate) fn read_submission(is_json: bool, body: &[u8]) -> Result<Vec<Transaction>, String> {
+    let encoded: Vec<String> = if is_json {
+        let submission: Submission =
+            serde_json::from_slice(body).map_err(|error| format!("the body: {error}"))?;
+        submission.transactions
+    } else {
+        let text = std::str::from_utf8(body).map_err(|_| "the body is not text")?;
+        text.split_whitespace().map(str::to_owned).collect()
+    };
+    if !(1..=MAX_SUBMISSION).contains(&encoded.len()) {
+        return Err(format!(
+            "from 1 to {MAX_SUBMISSION} transactions can be submitted at once"
+        ));
+    }
+    decode(&encoded)
 }
 
 fn decode(encoded: &[String]) -> Result<Vec<Transaction>, String> {

@@ -55,6 +55,8 @@ use std::sync::Arc;
 use tracing::{error, warn};
 
 pub use dropped::DropLog;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use dropped::Kept;
 pub use io::{Effect, Input, Now, Submitter};
 
 use crate::chain::block::BlockId;

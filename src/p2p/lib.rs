@@ -61,6 +61,9 @@ mod error;
 mod event;
 mod exchange;
 mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod gossip;
 mod handle;

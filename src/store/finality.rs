@@ -23,7 +23,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    fn to_bytes(&self) -> Vec<u8> {
+    /// An entry of table `certificates`.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         [
             &self.height.to_be_bytes()[..],
             &wire::encode(&self.certificate),
@@ -31,7 +32,8 @@ impl Checkpoint {
         .concat()
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, StoreError> {
+    /// Reads [`Self::to_bytes`].
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, StoreError> {
         let (height, certificate) = bytes
             .split_first_chunk::<8>()
             .ok_or_else(|| StoreError::Corrupt("table certificates: too short".to_owned()))?;

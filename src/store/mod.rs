@@ -22,6 +22,8 @@ mod error;
 mod finalisers;
 mod finality;
 mod flush;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) mod fuzzing;
 mod load;
 mod open;
 mod pool;

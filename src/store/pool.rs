@@ -77,7 +77,8 @@ fn pairs(
         .collect()
 }
 
-fn split_pending(stored: &[u8]) -> Result<(u64, &[u8]), StoreError> {
+/// The arrival number and the canonical encoding in an entry of table `pending`.
+pub(super) fn split_pending(stored: &[u8]) -> Result<(u64, &[u8]), StoreError> {
     let (arrival, transaction) = stored
         .split_first_chunk::<8>()
         .ok_or_else(|| StoreError::Corrupt("table pending: too short".to_owned()))?;

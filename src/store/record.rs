@@ -306,12 +306,15 @@ pub(super) fn use_bytes(used: InvitationUse) -> [u8; 13] {
 }
 
 /// Reads [`use_bytes`].
-pub(super) fn read_use(bytes: &[u8; 13]) -> InvitationUse {
+pub(super) fn read_use(bytes: &[u8; 13]) -> Result<InvitationUse, StoreError> {
     let mut at = [0; 12];
     at.copy_from_slice(&bytes[1..]);
     match bytes[0] {
-        0 => InvitationUse::Spent(read_position(&at)),
-        _ => InvitationUse::Revoked(read_position(&at)),
+        0 => Ok(InvitationUse::Spent(read_position(&at))),
+        1 => Ok(InvitationUse::Revoked(read_position(&at))),
+        _ => Err(StoreError::Corrupt(
+            "table invitation_uses: not a use".to_owned(),
+        )),
     }
 }
 
@@ -338,12 +341,13 @@ pub(super) fn read_vote(bytes: &[u8]) -> Result<VoteRecord, StoreError> {
 }
 
 /// The voter tag in a key of table `votes`.
-pub(super) fn read_vote_tag(key: &[u8; 41]) -> VoterTag {
+pub(super) fn read_vote_tag(key: &[u8; 41]) -> Result<VoterTag, StoreError> {
     let mut tag = [0; 32];
     tag.copy_from_slice(&key[9..]);
     match key[8] {
-        0 => VoterTag::Key(PublicKey::from_bytes(tag)),
-        _ => VoterTag::Link(RingKey::from_bytes(tag)),
+        0 => Ok(VoterTag::Key(PublicKey::from_bytes(tag))),
+        1 => Ok(VoterTag::Link(RingKey::from_bytes(tag))),
+        _ => Err(StoreError::Corrupt("table votes: not a voter".to_owned())),
     }
 }
 

@@ -224,7 +224,8 @@ impl StateAt {
             None => tables
                 .invitation_uses
                 .get(key.as_bytes())?
-                .map(|used| record::read_use(used.value())),
+                .map(|used| record::read_use(used.value()))
+                .transpose()?,
         };
         Ok(Some(Invitation {
             used: used.filter(|used| record::use_position(*used).height <= self.height),
@@ -336,7 +337,7 @@ impl StateAt {
                 let (key, stored) = entry?;
                 let vote = record::read_vote(stored.value())?;
                 if vote.position.height <= self.height {
-                    visit(&record::read_vote_tag(key.value()), &vote);
+                    visit(&record::read_vote_tag(key.value())?, &vote);
                 }
             }
         }

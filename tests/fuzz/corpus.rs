@@ -1,14 +1,19 @@
 //! Where fuzzing begins: the golden vectors of `proto/`, the example files of `config/`, and numbers for the targets that
 //! put things together by themselves.
 
+mod hidden;
+
 use std::path::Path;
 
 use serde_json::Value;
 use votenode::genesis;
+use votenode::protocol::names::Topic;
 use votenode::protocol::transaction_file::from_hex;
+use votenode::wire;
 
 use crate::mutation::Dice;
-use crate::targets::{FILES, MESSAGES, TEXTS};
+use crate::targets::world::world;
+use crate::targets::{FILES, message_names, text_names};
 
 /// Seeds for targets that take a stream of choices.
 const STREAMS: u64 = 12;
@@ -98,12 +103,26 @@ fn texts() -> Vec<Vec<u8>> {
                 "votenode finaliser change 1\nnetwork: {network}\nset: 1\n\nfinaliser: x 1 Ada\n"
             ),
         ),
+        ("time", "2027-03-01T18:00:00+01:00".to_owned()),
+        ("time", "2027-03-01T17:00:00.25Z".to_owned()),
+        ("topic", Topic::Vote.full_name(&world().network.id())),
+        ("control-request", r#"{"command":"status"}"#.to_owned()),
+        (
+            "control-request",
+            r#"{"command":"ban","peer":"12D3"}"#.to_owned(),
+        ),
+        (
+            "control-request",
+            r#"{"command":"submit","transactions":["00",""]}"#.to_owned(),
+        ),
         ("election", file("election-example.toml")),
         ("settings", file("votenode.toml")),
     ]);
+    seeds.extend(hidden::texts());
+    let names = text_names();
     seeds
         .iter()
-        .map(|(form, seed)| numbered(&TEXTS, form, seed.as_bytes()))
+        .map(|(form, seed)| numbered(&names, form, seed.as_bytes()))
         .collect()
 }
 
@@ -120,7 +139,7 @@ fn files() -> Vec<Vec<u8>> {
     }
     let lan = genesis::lan();
     seeds.push(("genesis", genesis::to_toml(&lan).into_bytes()));
-    seeds.push(("genesis", votenode::wire::encode(&lan)));
+    seeds.push(("genesis", wire::encode(&lan)));
     seeds.push((
         "secret",
         b"votenode secret file 1\nprotection: none\n\nvoter1abc\n".to_vec(),
@@ -155,10 +174,18 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
             .collect()
     };
     match target {
-        "messages" => messages()
-            .iter()
-            .map(|(rule, seed)| numbered(&MESSAGES, rule, seed))
-            .collect(),
+        "messages" => {
+            let hidden = hidden::binary().into_iter();
+            let hidden = hidden.map(|(name, seed)| (name.to_owned(), seed));
+            let sent = wire::encode(&(world().network.id(), 1_000u64, &world().pool[0]));
+            let names = message_names();
+            messages()
+                .into_iter()
+                .chain(hidden)
+                .chain([("sent".to_owned(), sent)])
+                .map(|(rule, seed)| numbered(&names, &rule, &seed))
+                .collect()
+        }
         "texts" => texts(),
         "files" => files(),
         "transactions" => [of(&["transaction"]), streams(target)].concat(),

@@ -35,7 +35,7 @@ pub struct PromiseFile {
 
 /// Why a finaliser's state is none.
 #[derive(Debug, thiserror::Error)]
-enum StateError {
+pub(crate) enum StateError {
     #[error("another node that runs signs with the finaliser's key of {}: end it first", .0.display())]
     InUse(PathBuf),
     #[error(
@@ -94,7 +94,8 @@ impl PromiseFile {
         PathBuf::from(name)
     }
 
-    fn parse(&self, text: &str) -> Result<Promised, StateError> {
+    /// Reads [`Self::text`].
+    pub(crate) fn parse(&self, text: &str) -> Result<Promised, StateError> {
         let damaged = || StateError::Damaged(self.path.clone());
         let mut lines = text.lines();
         let mut value = |name: &str| lines.next()?.strip_prefix(name);
@@ -131,6 +132,20 @@ impl PromiseFile {
             step,
         })
     }
+
+    /// What the file says; nothing if the step is none.
+    pub(crate) fn text(&self, promised: Promised) -> Option<String> {
+        let Promised {
+            checkpoint,
+            round,
+            step,
+        } = promised;
+        let step = STEPS.get(usize::from(step))?;
+        let network = self.network;
+        Some(format!(
+            "{HEAD}{FORMAT}\nnetwork {network}\ncheckpoint {checkpoint}\nround {round}\nstep {step}\n"
+        ))
+    }
 }
 
 impl Promise for PromiseFile {
@@ -152,18 +167,7 @@ impl Promise for PromiseFile {
     }
 
     fn write(&mut self, promised: Promised) -> io::Result<()> {
-        let Promised {
-            checkpoint,
-            round,
-            step,
-        } = promised;
-        let step = STEPS
-            .get(usize::from(step))
-            .ok_or(ErrorKind::InvalidInput)?;
-        let network = self.network;
-        let text = format!(
-            "{HEAD}{FORMAT}\nnetwork {network}\ncheckpoint {checkpoint}\nround {round}\nstep {step}\n"
-        );
+        let text = self.text(promised).ok_or(ErrorKind::InvalidInput)?;
         replace_file(&self.path, text.as_bytes())
     }
 }

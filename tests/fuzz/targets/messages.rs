@@ -7,7 +7,9 @@ use votenode::chain::block::{Block, CompactBlock, Header};
 use votenode::chain::checkpoint::CommitCertificate;
 use votenode::chain::genesis::Genesis;
 use votenode::chain::transaction::Transaction;
+use votenode::client::home::Sent;
 use votenode::finality::{GuardState, LogEntry};
+use votenode::fuzzing;
 use votenode::protocol::export::Record;
 use votenode::protocol::finality::FinalityGossip;
 use votenode::protocol::gossip::{MiningState, TransactionBatch};
@@ -15,8 +17,8 @@ use votenode::protocol::receipt::Receipt;
 use votenode::protocol::{submit, sync};
 use votenode::wire::{self, Message};
 
-/// By the number in the first byte. Those of `proto/vectors/messages.json` have its names.
-pub const NAMES: [&str; 16] = [
+/// Those of `proto/vectors/messages.json` have its names.
+const NAMES: [&str; 17] = [
     "genesis",
     "header",
     "block",
@@ -33,13 +35,26 @@ pub const NAMES: [&str; 16] = [
     "export-record",
     "commit-certificate",
     "finality-log",
+    "sent",
 ];
+
+/// By the number in the first byte: what the library names, then what it keeps to itself.
+pub fn names() -> Vec<&'static str> {
+    let hidden = fuzzing::binary().into_iter().map(|(name, _)| name);
+    NAMES.into_iter().chain(hidden).collect()
+}
 
 pub fn run(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else {
         return;
     };
-    match NAMES[usize::from(*kind) % NAMES.len()] {
+    let hidden = fuzzing::binary();
+    let kind = usize::from(*kind) % (NAMES.len() + hidden.len());
+    let Some(name) = NAMES.get(kind) else {
+        (hidden[kind - NAMES.len()].1)(bytes);
+        return;
+    };
+    match *name {
         "genesis" => decode::<Genesis>(bytes),
         "header" => decode::<Header>(bytes),
         "block" => decode::<Block>(bytes),
@@ -55,6 +70,7 @@ pub fn run(data: &[u8]) {
         "receipt" => decode::<Receipt>(bytes),
         "export-record" => decode::<Record>(bytes),
         "commit-certificate" => decode::<CommitCertificate>(bytes),
+        "sent" => decode::<Sent>(bytes),
         _ => {
             decode::<GuardState>(bytes);
             if let Some(entry) = LogEntry::from_bytes(bytes) {

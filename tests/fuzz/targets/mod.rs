@@ -12,7 +12,7 @@ mod messages;
 mod requests;
 mod texts;
 mod validation;
-mod world;
+pub mod world;
 
 /// A target.
 pub struct Target {
@@ -29,12 +29,12 @@ pub const TARGETS: [Target; 7] = [
     Target {
         name: "messages",
         run: messages::run,
-        mutations: 6_000,
+        mutations: 15_000,
     },
     Target {
         name: "texts",
         run: texts::run,
-        mutations: 4_000,
+        mutations: 8_000,
     },
     Target {
         name: "files",
@@ -77,6 +77,6 @@ pub fn receipt() -> Vec<u8> {
 /// Names of the forms of files that target `files` reads, each chosen by its place; for the corpus.
 pub use files::NAMES as FILES;
 /// Names of the messages that target `messages` decodes, each chosen by its place; for the corpus.
-pub use messages::NAMES as MESSAGES;
+pub use messages::names as message_names;
 /// Names of the forms of text that target `texts` reads, each chosen by its place; for the corpus.
-pub use texts::NAMES as TEXTS;
+pub use texts::names as text_names;

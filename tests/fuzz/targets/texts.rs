@@ -7,16 +7,18 @@ use std::str::FromStr;
 use votenode::chain::block::BlockId;
 use votenode::chain::genesis::NetworkId;
 use votenode::client::election_file::{ElectionFile, Timing};
-use votenode::client::time::parse_duration;
+use votenode::client::time::{parse_duration, parse_time_ms, rfc3339};
 use votenode::config::{Address, parse_file};
+use votenode::control;
 use votenode::crypto::{Invitation, Role, RoleKey, RolePublicKey, VoterId, code};
+use votenode::fuzzing;
 use votenode::protocol::change_file::ProposedChange;
+use votenode::protocol::names::Topic;
 use votenode::protocol::{change_file, transaction_file};
 
 use super::world::world;
 
-/// By the number in the first byte.
-pub const NAMES: [&str; 9] = [
+const NAMES: [&str; 12] = [
     "code",
     "id",
     "address",
@@ -26,14 +28,28 @@ pub const NAMES: [&str; 9] = [
     "election",
     "settings",
     "words",
+    "time",
+    "topic",
+    "control-request",
 ];
+
+/// By the number in the first byte: what the library names, then what it keeps to itself.
+pub fn names() -> Vec<&'static str> {
+    let hidden = fuzzing::TEXTS.into_iter().map(|(name, _)| name);
+    NAMES.into_iter().chain(hidden).collect()
+}
 
 pub fn run(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else {
         return;
     };
+    let kind = usize::from(*kind) % (NAMES.len() + fuzzing::TEXTS.len());
+    let Some(name) = NAMES.get(kind) else {
+        (fuzzing::TEXTS[kind - NAMES.len()].1)(bytes);
+        return;
+    };
     let text = String::from_utf8_lossy(bytes);
-    match NAMES[usize::from(*kind) % NAMES.len()] {
+    match *name {
         "code" => codes(&text),
         "id" => {
             same::<BlockId>(&text);
@@ -62,6 +78,26 @@ pub fn run(data: &[u8]) {
             Ok(layer) => drop(format!("{layer:?}")),
             Err(error) => assert!(error.to_string().contains("votenode.toml")),
         },
+        "time" => {
+            if let Ok(ms) = parse_time_ms(&text) {
+                assert_eq!(parse_time_ms(&rfc3339(ms)), Ok(ms), "{text}");
+            }
+        }
+        "topic" => {
+            let network = world().network.id();
+            if let Some(topic) = Topic::parse(&text, &network) {
+                assert_eq!(topic.full_name(&network), text);
+            }
+        }
+        "control-request" => {
+            if let Ok(request) = serde_json::from_slice::<control::Request>(bytes) {
+                let written = serde_json::to_vec(&request).unwrap();
+                assert_eq!(
+                    serde_json::from_slice::<control::Request>(&written).unwrap(),
+                    request
+                );
+            }
+        }
         _ => {
             // Secrets in any text are cut, and cutting is done at once.
             let cut = code::redact(&text);
