@@ -1,7 +1,9 @@
-//! The state machine of a node, a finaliser's or a plain one, fed with whatever comes in whatever order: gossip, blocks
-//! of two chains, answers that are right, wrong or missing, submissions, verdicts, nonces, clocks that jump, kills.
+//! The state machine of a node, a finaliser's or a plain one, among finalisers or where nobody finalises, fed with whatever
+//! comes in whatever order: gossip, blocks of two chains, answers that are right, wrong or missing, submissions, verdicts,
+//! nonces, clocks that jump, losses of power.
 //!
-//! It must not panic, must not break its word about what it accepted, and must not sign two things at one place.
+//! It must not panic, must not break its word about what it accepted, must not sign two things at one place, and must not
+//! leave a closing block that it keeps to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +26,7 @@ use votenode_p2p::{PeerId, message_id};
 
 use super::requests::block_id;
 use super::validation::{disturbed, transaction, uint};
-use super::world::{Made, START_MS, empty_store, finaliser, message, world};
+use super::world::{Made, START_MS, World, empty_store, finaliser, message, plain_world, world};
 
 /// Most things that happen in one run.
 const MAX_STEPS: usize = 80;
@@ -35,7 +37,13 @@ const POOL: usize = 12;
 
 pub fn run(data: &[u8]) {
     let mut u = Unstructured::new(data);
-    let mut run = Run::new(data.first().is_some_and(|first| first % 2 == 1));
+    let first = data.first().copied().unwrap_or_default();
+    // A finaliser's node, a plain one beside finalisers, or one where nobody finalises.
+    let mut run = match first % 4 {
+        0 | 2 => Run::new(plain_world(), false),
+        1 => Run::new(world(), true),
+        _ => Run::new(world(), false),
+    };
     for _ in 0..MAX_STEPS {
         if run.step(&mut u).is_err() {
             break;
@@ -53,6 +61,7 @@ fn peer(number: u8) -> PeerId {
 
 /// A node, what it wants done, and what it said.
 struct Run {
+    world: &'static World,
     node: Option<Node>,
     disk: MemoryDisk,
     promise: MemoryPromise,
@@ -69,13 +78,14 @@ struct Run {
 }
 
 impl Run {
-    fn new(finalises: bool) -> Self {
+    fn new(world: &'static World, finalises: bool) -> Self {
         let disk = MemoryDisk::default();
         drop(match finalises {
-            true => world().store(&disk),
-            false => empty_store(&disk),
+            true => world.store(&disk),
+            false => empty_store(world, &disk),
         });
         let mut run = Self {
+            world,
             node: None,
             disk,
             promise: MemoryPromise::default(),
@@ -84,7 +94,7 @@ impl Run {
                 mono_ms: 0,
                 wall_ms: START_MS + 8_000,
             },
-            verifier: Verifier::new(world().network.clone(), [5; 32]),
+            verifier: Verifier::new(world.network.clone(), [5; 32]),
             jobs: Vec::new(),
             requests: Vec::new(),
             epoch: 0,
@@ -99,7 +109,7 @@ impl Run {
 
     fn start(&mut self) {
         let config = NodeConfig {
-            network: world().network.clone(),
+            network: self.world.network.clone(),
             miner: SigningKey::from_seed(&[1; 32]),
             mine: true,
             mempool: MempoolLimits {
@@ -112,14 +122,16 @@ impl Run {
                 promise: Box::new(self.promise.clone()),
             }),
         };
-        let node = Node::new(config, empty_store(&self.disk), self.now).unwrap();
+        let node = Node::new(config, empty_store(self.world, &self.disk), self.now).unwrap();
         self.node = Some(node);
         self.handle(vec![Input::Tick]);
     }
 
-    /// The node is gone in the middle of everything; its disk stays.
+    /// The node is gone in the middle of everything; of its disk there stays what was synced.
     fn kill(&mut self) {
         self.keeps_its_word();
+        // Before the node goes: a database that is dropped writes a few last words.
+        self.disk = self.disk.after_power_loss();
         self.node = None;
         self.jobs.clear();
         self.requests.clear();
@@ -158,6 +170,10 @@ impl Run {
         }
         let node = self.node.as_ref().unwrap();
         assert!(node.next_wakeup_ms() >= self.now.mono_ms);
+        if let Some((closing, height)) = node.pinned() {
+            let snapshot = node.store().snapshot();
+            assert_eq!(snapshot.main_id(height).unwrap(), Some(closing));
+        }
         let status = node.status();
         let waiting: u64 = serde_json::to_value(&status).unwrap()["mempool"]["transactions"]
             .as_object()
@@ -197,7 +213,7 @@ impl Run {
     }
 
     fn gossip(&self, topic: Topic, data: Vec<u8>, from: u8) -> Input {
-        let name = topic.full_name(&world().network.id());
+        let name = topic.full_name(&self.world.network.id());
         Input::Gossip {
             topic,
             id: message_id(&name, &data),
@@ -272,7 +288,7 @@ impl Run {
     }
 
     fn status(&self, u: &mut Unstructured<'_>, from: u8) -> Result<Input> {
-        let world = world();
+        let world = self.world;
         let status = Status {
             tip: block_id(u, world)?,
             height: uint(u)?,
@@ -290,7 +306,7 @@ impl Run {
     fn transactions(&self, u: &mut Unstructured<'_>, from: u8) -> Result<Input> {
         let mut batch: Vec<Transaction> = Vec::new();
         for _ in 0..u.int_in_range(1..=4)? {
-            batch.extend(transaction(u, world())?);
+            batch.extend(transaction(u, self.world)?);
         }
         let Some(first) = batch.first() else {
             return Ok(Input::Tick);
@@ -313,7 +329,7 @@ impl Run {
     }
 
     fn block(&self, u: &mut Unstructured<'_>, from: u8) -> Result<Input> {
-        let branch = u.choose(&world().branches)?;
+        let branch = u.choose(&self.world.branches)?;
         let made = u.choose(branch)?;
         let mut ids: Vec<TxId> = made.transactions.iter().map(|one| one.id()).collect();
         if u.ratio(1, 8)? {
@@ -333,7 +349,7 @@ impl Run {
     fn submission(&mut self, u: &mut Unstructured<'_>) -> Result<Input> {
         let mut transactions = Vec::new();
         for _ in 0..u.int_in_range(1..=3)? {
-            transactions.extend(transaction(u, world())?);
+            transactions.extend(transaction(u, self.world)?);
         }
         self.next_submission += 1;
         let number = self.next_submission;
@@ -361,8 +377,8 @@ impl Run {
         }
         let place = u.choose_index(self.requests.len())?;
         let (tag, peer, request) = self.requests.swap_remove(place);
-        let branch = u.choose(&world().branches)?;
-        let honest = wire::encode(&answer(branch, &request, self.now));
+        let branch = u.choose(&self.world.branches)?;
+        let honest = wire::encode(&answer(self.world, branch, &request, self.now));
         let reply = match u.int_in_range(0..=9)? {
             0 => None,
             1 => Some(u.bytes(20.min(u.len()))?.to_vec()),
@@ -375,7 +391,7 @@ impl Run {
 
     /// What another finaliser says, or one that says everything.
     fn vote(&self, u: &mut Unstructured<'_>, from: u8) -> Result<Input> {
-        let world = world();
+        let world = self.world;
         let value = match u.ratio(1, 4)? {
             true => Vec::new(),
             false => block_id(u, world)?.as_bytes().to_vec(),
@@ -410,7 +426,12 @@ impl Run {
                 inputs.push(Input::Verified { job, verdicts });
             }
             for (tag, peer, request) in std::mem::take(&mut self.requests) {
-                let reply = wire::encode(&answer(&world().branches[0], &request, self.now));
+                let reply = wire::encode(&answer(
+                    self.world,
+                    &self.world.branches[0],
+                    &request,
+                    self.now,
+                ));
                 let reply = Some(reply);
                 inputs.push(Input::Response { tag, peer, reply });
             }
@@ -422,13 +443,13 @@ impl Run {
         self.start();
         self.keeps_its_word();
         self.node.take().unwrap().close().unwrap();
-        let store = empty_store(&self.disk);
+        let store = empty_store(self.world, &self.disk);
         assert!(store.was_closed());
     }
 }
 
 /// What an honest peer on this branch says.
-fn answer(branch: &[Made], request: &Request, now: Now) -> Reply {
+fn answer(world: &World, branch: &[Made], request: &Request, now: Now) -> Reply {
     match request {
         Request::Status { .. } => {
             let tip = &branch.last().unwrap().header;
@@ -436,7 +457,7 @@ fn answer(branch: &[Made], request: &Request, now: Now) -> Reply {
                 status: Status {
                     tip: tip.id(),
                     height: tip.height,
-                    checkpoint: world().network.genesis_block(),
+                    checkpoint: world.network.genesis_block(),
                     checkpoint_height: 0,
                     pending: 3,
                     clock_ms: now.wall_ms,
@@ -456,7 +477,7 @@ fn answer(branch: &[Made], request: &Request, now: Now) -> Reply {
             }
         }
         Request::Bodies { blocks, .. } => {
-            let all = || world().branches.iter().flatten();
+            let all = || world.branches.iter().flatten();
             let body = |id| {
                 let made = all().find(|made| made.header.id() == id)?;
                 let body: Vec<Transaction> = made
@@ -475,7 +496,7 @@ fn answer(branch: &[Made], request: &Request, now: Now) -> Reply {
             }
         }
         Request::Certificates { from, .. } => Reply::Certificates {
-            certificates: world()
+            certificates: world
                 .certificates
                 .iter()
                 .filter(|certificate| certificate.checkpoint >= *from)
@@ -485,7 +506,7 @@ fn answer(branch: &[Made], request: &Request, now: Now) -> Reply {
             changes: Vec::new().into_list(),
         },
         Request::PendingIds { after } => {
-            let mut ids: Vec<TxId> = world().pool.iter().map(Transaction::id).collect();
+            let mut ids: Vec<TxId> = world.pool.iter().map(Transaction::id).collect();
             ids.sort();
             ids.retain(|id| id > after);
             Reply::PendingIds {
@@ -493,7 +514,7 @@ fn answer(branch: &[Made], request: &Request, now: Now) -> Reply {
             }
         }
         Request::Transactions { ids, .. } => {
-            let known = world().pool.iter().filter(|one| ids.contains(&one.id()));
+            let known = world.pool.iter().filter(|one| ids.contains(&one.id()));
             Reply::Transactions {
                 transactions: known.cloned().collect::<Vec<_>>().into_list(),
             }
