@@ -47,6 +47,8 @@ pub enum Fault {
     UnknownIsLie,
     /// A block joins without the last of its votes.
     VoteLost,
+    /// A transaction passes whose signature does not hold.
+    SignatureUnchecked,
 }
 
 /// Whether this fault is planted in what runs now.

@@ -21,6 +21,8 @@ struct Contents {
     quota: u64,
     /// Nothing can be written.
     refuses: bool,
+    /// Writes that it had no room for.
+    refused: u64,
     /// What was there before each change since the last sync, in the order of the changes.
     unsynced: Vec<Undo>,
     journal: Option<Journal>,
@@ -64,6 +66,7 @@ impl MemoryDisk {
             bytes,
             quota: u64::MAX,
             refuses: false,
+            refused: 0,
             unsynced: Vec::new(),
             journal: None,
         })))
@@ -82,6 +85,7 @@ impl MemoryDisk {
             bytes: contents.bytes.clone(),
             quota: contents.quota,
             refuses: contents.refuses,
+            refused: contents.refused,
             unsynced: Vec::new(),
             journal: contents.journal.clone(),
         };
@@ -109,6 +113,11 @@ impl MemoryDisk {
     /// Whether it takes no more writes at all, even where it has room.
     pub fn refuse_writes(&self, refuses: bool) {
         self.write_lock().refuses = refuses;
+    }
+
+    /// How often it was full when something was to be written.
+    pub fn refused_writes(&self) -> u64 {
+        self.read_lock().refused
     }
 
     /// Writes down everything that is done to the disk from now on, to find out what a power cut would have left.
@@ -167,6 +176,7 @@ impl StorageBackend for MemoryDisk {
     fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
         let mut contents = self.write_lock();
         if contents.refuses || len > contents.quota && len > contents.bytes.len() as u64 {
+            contents.refused += 1;
             return Err(std::io::ErrorKind::StorageFull.into());
         }
         let len = usize::try_from(len).map_err(|_| std::io::ErrorKind::StorageFull)?;
@@ -191,6 +201,7 @@ impl StorageBackend for MemoryDisk {
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
         let mut contents = self.write_lock();
         if contents.refuses {
+            contents.refused += 1;
             return Err(std::io::ErrorKind::StorageFull.into());
         }
         let range = range(offset, data.len(), contents.bytes.len())?;

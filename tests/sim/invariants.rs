@@ -12,18 +12,20 @@ use votenode::crypto::PublicKey;
 use votenode::node::simulated::net::Net;
 use votenode::protocol::finality::FinalityGossip;
 use votenode::protocol::names::Topic;
-use votenode::protocol::submit::TxStatus;
+use votenode::protocol::submit::{Reason, TxStatus};
 use votenode::protocol::sync::Request;
 use votenode::store::Snapshot;
 use votenode::wire;
 
 use crate::counters::Counters;
-use crate::people::Acknowledged;
-use crate::recount::{RawBlock, Recount, recount};
+use crate::people::{Acknowledged, People};
+use crate::reasons;
+use crate::recount::{RawBlock, Recount, claims, recount};
 
 pub const SAME_STATE: &str = "the same checkpoint means the same state";
 pub const FINAL_STAYS: &str = "no final block ever leaves";
 pub const ACCEPTED: &str = "what was accepted is included, or reported with a reason";
+pub const SERVED: &str = "whoever may register is on the roll in the end";
 pub const ONCE: &str = "nobody counts twice";
 pub const RECOUNT: &str = "results equal a naive recount";
 pub const BOUNDS: &str = "queues, pools and maps stay within their bounds";
@@ -38,10 +40,11 @@ pub const LARGE_ENOUGH: &str =
     "a run has so many nodes and transactions, and an election that closes";
 
 /// Every invariant.
-pub const ALL: [&str; 12] = [
+pub const ALL: [&str; 13] = [
     SAME_STATE,
     FINAL_STAYS,
     ACCEPTED,
+    SERVED,
     ONCE,
     RECOUNT,
     BOUNDS,
@@ -94,6 +97,8 @@ struct Kept {
 /// What was seen in the run so far.
 #[derive(Default)]
 pub struct Watch {
+    /// Public keys of all invitations there may be.
+    invitations: Vec<PublicKey>,
     digests: BTreeMap<BlockId, (usize, String)>,
     digested: BTreeMap<usize, BTreeSet<BlockId>>,
     kept: BTreeMap<usize, Kept>,
@@ -116,6 +121,14 @@ struct Left {
 const UNSEEN: u64 = 4;
 
 impl Watch {
+    /// Has seen nothing yet, and knows which invitations to look at.
+    pub fn new(invitations: Vec<PublicKey>) -> Self {
+        Self {
+            invitations,
+            ..Self::default()
+        }
+    }
+
     /// Looks at every node that runs.
     pub fn look(
         &mut self,
@@ -186,7 +199,7 @@ impl Watch {
             let Some(state) = snapshot.at(height) else {
                 continue;
             };
-            let ours = digest(&state, height);
+            let ours = digest(&state, height, &self.invitations);
             match self.digests.get(&block) {
                 None => {
                     self.digests.insert(block, (host, ours));
@@ -445,29 +458,68 @@ pub fn results_equal_the_recount(net: &Net, counted: &Recount, counters: &mut Co
 pub fn accepted_is_accounted_for(
     net: &Net,
     counted: &Recount,
-    acknowledged: &[Acknowledged],
+    people: &People,
     counters: &mut Counters,
 ) -> Verdict {
-    for one in acknowledged {
+    for one in &people.acknowledged {
         counters.add(ACCEPTED, 1);
         if counted.transactions.contains(&one.id) {
             continue;
         }
-        match net.status(one.host, one.id) {
-            TxStatus::Dropped { .. } => counters.add("transactions dropped with a reason", 1),
-            status => {
-                return broken(
-                    ACCEPTED,
-                    format!(
-                        "{} was acknowledged by host {} at {} ms ({}), and its status is {}",
-                        one.id,
-                        one.host,
-                        one.at_ms,
-                        one.kind,
-                        name_of(&status)
-                    ),
-                );
+        let wrong = match net.status(one.host, one.id) {
+            TxStatus::Dropped { reason }
+                if reasons::holds(counted, &one.transaction, &reason)
+                    || came_after_a_late_one(net, people, one, &reason) =>
+            {
+                counters.add("transactions dropped with a reason", 1);
+                continue;
             }
+            TxStatus::Dropped { reason } => format!("was dropped, but {}", reason.text),
+            status => format!("is {}", name_of(&status)),
+        };
+        return broken(
+            ACCEPTED,
+            format!(
+                "{} was acknowledged by host {} at {} ms ({}), and {wrong}",
+                one.id,
+                one.host,
+                one.at_ms,
+                one.transaction.kind().name(),
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// Whether a vote gave way to another of the same voter that had been first on a branch which was left, and then came too
+/// late for the chain that stayed.
+fn came_after_a_late_one(net: &Net, people: &People, one: &Acknowledged, reason: &Reason) -> bool {
+    let is_late = |host: usize, id| match net.status(host, id) {
+        TxStatus::Dropped { reason } => reasons::rule_of(&reason) == "too_late",
+        _ => false,
+    };
+    let ours = claims(&one.transaction.payload);
+    reasons::rule_of(reason) == "already_voted"
+        && people.others(&one.id, &ours).any(|other| {
+            let id = other.id();
+            running(net).into_iter().any(|host| is_late(host, id))
+        })
+}
+
+/// Whatever had to come to something did: it was acknowledged and is on the chain, or something else used up the same.
+pub fn served(counted: &Recount, people: &People, counters: &mut Counters) -> Verdict {
+    for (transaction, acknowledged) in people.wanted() {
+        counters.add(SERVED, 1);
+        let included = counted.transactions.contains(&transaction.id());
+        let displaced = reasons::taken(counted, transaction).is_some();
+        if !(included && acknowledged || displaced && !included) {
+            return broken(
+                SERVED,
+                format!(
+                    "a {}: acknowledged {acknowledged}, included {included}",
+                    transaction.kind().name()
+                ),
+            );
         }
     }
     Ok(())
@@ -524,11 +576,12 @@ pub fn silence(net: &mut Net, minutes: u64, counters: &mut Counters) -> Verdict 
 
 /// Counts the chain of a host by hand.
 pub fn recount_of(net: &Net, host: usize) -> Recount {
-    recount(&chain(net, host), net.network.close_grace_ms)
+    let network = net.network.id();
+    recount(&chain(net, host), &network, net.network.close_grace_ms)
 }
 
 /// Everything that the state holds, in one hash.
-fn digest(state: &impl View, height: u64) -> String {
+fn digest(state: &impl View, height: u64, invitations: &[PublicKey]) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&height.to_be_bytes());
     let roll = state.roll().unwrap();
@@ -551,7 +604,12 @@ fn digest(state: &impl View, height: u64) -> String {
             hasher.update(vote.as_bytes());
         }
     }
-    hasher.update(&state.set_changes().unwrap().to_be_bytes());
+    for key in invitations {
+        hasher.update(format!("{:?}", state.invitation(key).unwrap()).as_bytes());
+    }
+    for set in 1..=state.set_changes().unwrap() {
+        hasher.update(format!("{:?}", state.set_change(set).unwrap()).as_bytes());
+    }
     let convictions = state.convictions(0, 1_000).unwrap();
     hasher.update(format!("{convictions:?}").as_bytes());
     hasher.finalize().to_hex()[..16].to_owned()

@@ -9,7 +9,7 @@
 //! - `people`: organiser, voters, troublemakers
 //! - `trouble`: what befalls machines and links
 //! - `invariants`: what must hold, each under its name
-//! - `recount`: the count again, from the raw blocks
+//! - `recount`, `signed`, `reasons`: the count again, from the raw blocks, and what it says of signatures and of excuses
 //! - `planted`: faults in the node, each of which has to be found
 //! - `seeds`, `counters`: many runs, and what happened in them
 //!
@@ -21,12 +21,14 @@ mod counters;
 mod invariants;
 mod people;
 mod planted;
+mod reasons;
 mod recount;
 mod seeds;
+mod signed;
 mod trouble;
 mod world;
 
-use counters::{Counters, TROUBLES};
+use counters::{COUNTED, Counters, TROUBLES};
 
 /// Seeds of the run that is part of all tests.
 const SEEDS: u64 = 200;
@@ -76,7 +78,7 @@ fn every_seed_keeps_every_invariant() {
             println!("seed {}: trace {}", run.seed, run.report.trace);
         }
     }
-    for name in TROUBLES.into_iter().chain(invariants::ALL) {
+    for name in TROUBLES.into_iter().chain(invariants::ALL).chain([COUNTED]) {
         println!("{:>12}  {name}", counters.of(name));
     }
     println!(
@@ -91,6 +93,7 @@ fn every_seed_keeps_every_invariant() {
         for name in TROUBLES.into_iter().chain(invariants::ALL) {
             assert!(counters.of(name) > 0, "never: {name}");
         }
+        assert!(counters.of(COUNTED) > count / 2, "seldom: {COUNTED}");
     }
 }
 

@@ -8,17 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use votenode::chain::election::{Choices, ElectionId, Method, Privacy, Terms};
-use votenode::chain::genesis::Group;
+use votenode::chain::genesis::{Finaliser, Group};
 use votenode::chain::network::Network;
 use votenode::chain::sign;
-use votenode::chain::transaction::{Credential, Payload, Transaction, TxId};
-use votenode::crypto::{Signature, SigningKey, VoterId};
+use votenode::chain::transaction::{Admission, Credential, Payload, Transaction, TxId};
+use votenode::crypto::{PublicKey, Signature, SigningKey, VoterId};
 use votenode::node::simulated::net::{EPOCH_MS, Net};
 use votenode::protocol::submit::Outcome;
 use votenode::wire::{List, Text};
 
 use crate::counters::Counters;
 use crate::invariants::running;
+use crate::recount::{Claim, claims};
 use crate::world::STAMP_BITS;
 
 /// Voters on the roll: their registrations alone make a run large enough, for a host that is cut off until after the close
@@ -29,23 +30,34 @@ const STRANGERS: u8 = 4;
 /// How long an answer is waited for, in milliseconds.
 const PATIENCE_MS: u64 = 3_000;
 
+/// The end of what is not given up.
+const FOR_EVER: u64 = u64::MAX;
+/// Most invitations that the organiser takes back.
+const MOST_REVOKED: u64 = 4;
+/// Registrations that nobody signed as they should have.
+const FORGED: u8 = 4;
+
 /// Something that a host said it has.
 #[derive(Clone, Debug)]
 pub struct Acknowledged {
     pub id: TxId,
     pub host: usize,
     pub at_ms: u64,
-    pub kind: &'static str,
+    pub transaction: Arc<Transaction>,
 }
 
 /// Somebody wants a transaction to be on the chain.
 struct Errand {
-    transaction: Transaction,
+    transaction: Arc<Transaction>,
     id: TxId,
     /// When it is given up.
     until_ms: u64,
     next_try_ms: u64,
     tries: u64,
+    /// Whether it has to come to something in the end.
+    is_wanted: bool,
+    /// Whether a host said that it has it.
+    acknowledged: bool,
     done: bool,
 }
 
@@ -91,6 +103,12 @@ fn invitation(number: u8) -> SigningKey {
     key(b'i', number)
 }
 
+/// Public keys of all invitations.
+pub fn invitations() -> Vec<PublicKey> {
+    let numbers = 1..=VOTERS;
+    numbers.map(|n| invitation(n).public_key()).collect()
+}
+
 fn text<const MIN: usize, const MAX: usize>(text: &str) -> Text<MIN, MAX> {
     Text::new(text).unwrap()
 }
@@ -133,15 +151,13 @@ impl People {
             deaf_percent: 0,
         };
         let network = Arc::clone(&net.network);
-        let keys: Vec<_> = (1..=VOTERS).map(|n| invitation(n).public_key()).collect();
         let batch = sign::issue_invitations(
             &network.id(),
             &organiser(),
             Group::new("club").unwrap(),
-            List::new(keys).unwrap(),
+            List::new(invitations()).unwrap(),
         );
-        let for_ever = u64::MAX;
-        people.plan(batch, 0, for_ever);
+        people.plan(batch, 0, FOR_EVER);
         let main_method = match net.draw(2) {
             0 => Method::Plurality,
             _ => Method::Approval,
@@ -158,16 +174,24 @@ impl People {
         );
         people.plan_voters(net, schedule, main, short, counters);
         people.plan_troublemakers(net, schedule, main, counters);
+        people.plan_forged_registrations(net, schedule, counters);
+        people.plan_revocations(net);
+        if network.finalises() && net.draw(2) == 0 {
+            people.plan_change(net, schedule);
+        }
         people
     }
 
     fn plan(&mut self, transaction: Transaction, from_ms: u64, until_ms: u64) {
         self.errands.push(Errand {
             id: transaction.id(),
-            transaction,
+            transaction: Arc::new(transaction),
             until_ms,
             next_try_ms: from_ms,
             tries: 0,
+            // Whoever comes for ever does not come in vain.
+            is_wanted: until_ms == FOR_EVER,
+            acknowledged: false,
             done: false,
         });
     }
@@ -199,7 +223,7 @@ impl People {
         for number in 1..=VOTERS {
             let at_ms = 1_000 + net.draw(20_000);
             let invited = net.draw(2) == 0;
-            self.plan(register(&network, number, invited), at_ms, u64::MAX);
+            self.plan(register(&network, number, invited), at_ms, FOR_EVER);
             if net.draw(12) == 0 {
                 // The same voter by the other way: one of the two is too much.
                 counters.add("second votes and registrations", 1);
@@ -262,6 +286,85 @@ impl People {
         }
     }
 
+    /// Registrations that the voter or the invitation did not sign.
+    fn plan_forged_registrations(
+        &mut self,
+        net: &mut Net,
+        schedule: &Schedule,
+        counters: &mut Counters,
+    ) {
+        let network = Arc::clone(&net.network);
+        for number in 0..FORGED {
+            let invited = number % 2 == 0;
+            let mut forged = match invited {
+                // With the invitation of somebody else.
+                true => {
+                    let invitation = invitation(1 + net.draw(VOTERS.into()) as u8);
+                    let voter = voter(VOTERS + STRANGERS + 1 + number);
+                    sign::register_invited(&network.id(), &voter, &[0; 32], &invitation)
+                }
+                false => register(&network, VOTERS + STRANGERS + 1 + number, false),
+            };
+            if let Payload::Registration { registration } = &mut forged.payload {
+                match &mut registration.admission {
+                    Admission::Invited { signature, .. } => *signature = Signature::ZERO,
+                    Admission::Open { .. } => registration.signature = Signature::ZERO,
+                }
+            }
+            counters.add("registrations of forgers", 1);
+            let at_ms = net.draw(schedule.closes_ms);
+            self.plan(forged, at_ms, at_ms + 6_000);
+        }
+    }
+
+    /// The organiser takes some invitations back, each before or after it is used.
+    fn plan_revocations(&mut self, net: &mut Net) {
+        for _ in 0..net.draw(MOST_REVOKED + 1) {
+            let key = invitation(1 + net.draw(VOTERS.into()) as u8).public_key();
+            let keys = List::new(vec![key]).unwrap();
+            let revoke = sign::revoke_invitations(&net.network.id(), &organiser(), keys);
+            let at_ms = net.draw(20_000);
+            self.plan(revoke, at_ms, at_ms + 20_000);
+        }
+    }
+
+    /// The finalisers go on under other names and with other weights, such that any three of four still decide.
+    fn plan_change(&mut self, net: &mut Net, schedule: &Schedule) {
+        let id = net.network.id();
+        let weights = [[1, 1, 1, 1], [3, 3, 3, 3], [2, 2, 2, 1]][net.draw(3) as usize];
+        let member = |(seed, power): (u8, u64)| Finaliser {
+            key: finaliser(seed).public_key(),
+            power,
+            name: text(&format!("G{seed}")),
+        };
+        let members = List::new((1..=4).zip(weights).map(member).collect()).unwrap();
+        let approvals =
+            (1..=3).map(|seed| sign::approve_change(&id, &finaliser(seed), 1, &members));
+        let approvals = List::new(approvals.collect()).unwrap();
+        let change = sign::change_finalisers(&id, 1, members, approvals).unwrap();
+        self.plan(change, net.draw(schedule.closes_ms), schedule.closes_ms);
+    }
+
+    /// What has to come to something in the end, and whether a host said that it has it.
+    pub fn wanted(&self) -> impl Iterator<Item = (&Transaction, bool)> {
+        let wanted = self.errands.iter().filter(|errand| errand.is_wanted);
+        wanted.map(|errand| (&*errand.transaction, errand.acknowledged))
+    }
+
+    /// Other transactions that want to use up the same.
+    pub fn others<'a>(
+        &'a self,
+        id: &'a TxId,
+        same: &'a [Claim],
+    ) -> impl Iterator<Item = &'a Transaction> {
+        let wants_it = move |errand: &&Errand| {
+            let theirs = claims(&errand.transaction.payload);
+            errand.id != *id && theirs.iter().any(|claim| same.contains(claim))
+        };
+        let errands = self.errands.iter().filter(wants_it);
+        errands.map(|errand| &*errand.transaction)
+    }
+
     /// Whether nobody wants anything any more.
     pub fn content(&self, net: &Net) -> bool {
         let over = |errand: &Errand| errand.done || errand.until_ms <= net.now_ms;
@@ -298,8 +401,9 @@ impl People {
                         id: errand.id,
                         host,
                         at_ms: now_ms,
-                        kind: errand.transaction.kind().name(),
+                        transaction: Arc::clone(&errand.transaction),
                     });
+                    errand.acknowledged = true;
                     if net.draw(100) < self.deaf_percent {
                         counters.add("answers that got lost", 1);
                         errand.next_try_ms = errand.next_try_ms.min(retry_ms);
@@ -333,10 +437,10 @@ impl People {
         }
         for _ in 0..at {
             let host = hosts[net.draw(hosts.len() as u64) as usize];
-            let number = net.submit_only(host, vec![self.errands[index].transaction.clone()]);
+            let number = net.submit_only(host, vec![(*self.errands[index].transaction).clone()]);
             self.asked.insert(number, (index, host));
         }
-        // Whoever is refused for good need not come again and again.
+        // Whoever is refused for good need not come again and again. In the end it has to turn out that there was a reason.
         let errand = &mut self.errands[index];
         if errand.tries > 60 {
             errand.done = true;

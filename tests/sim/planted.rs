@@ -35,7 +35,7 @@ const fn alone(fault: Fault, found_by: &'static [&'static str]) -> Planted {
     }
 }
 
-const PLANTED: [Planted; 20] = [
+const PLANTED: [Planted; 21] = [
     alone(Fault::HigherIdWins, &[CONVERGENCE]),
     everywhere(Fault::NoRollCheck, &[RECOUNT]),
     everywhere(Fault::SecondVoteCounts, &[ONCE]),
@@ -58,6 +58,7 @@ const PLANTED: [Planted; 20] = [
     everywhere(Fault::NoPoolComparison, &[CONVERGENCE, ACCEPTED]),
     everywhere(Fault::UnknownIsLie, &[NO_PENALTY]),
     alone(Fault::VoteLost, &[SAME_STATE]),
+    everywhere(Fault::SignatureUnchecked, &[RECOUNT]),
 ];
 
 /// Looks for a fault, seed by seed, as many at a time as there are cores. Gives the first that finds it.

@@ -5,14 +5,53 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use votenode::chain::block::{BlockId, Header};
 use votenode::chain::election::{Ballot, ElectionId, Method, Terms};
+use votenode::chain::genesis::NetworkId;
 use votenode::chain::transaction::{Admission, Credential, Payload, Transaction, TxId};
 use votenode::crypto::PublicKey;
+
+use crate::signed::unsigned;
 
 /// A block as it was read.
 pub struct RawBlock {
     pub id: BlockId,
     pub header: Header,
     pub transactions: Vec<Transaction>,
+}
+
+/// What a transaction uses up, of which there is one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// A voter's place on the roll.
+    Voter(PublicKey),
+    /// An invitation.
+    Invitation(PublicKey),
+    /// A voter's vote in an election.
+    Ballot(ElectionId, PublicKey),
+    /// The number of a set of finalisers.
+    Set(u64),
+}
+
+/// What a transaction uses up.
+pub fn claims(payload: &Payload) -> Vec<Claim> {
+    match payload {
+        Payload::Registration { registration } => {
+            let mut claims = vec![Claim::Voter(registration.voter)];
+            if let Admission::Invited { invitation, .. } = &registration.admission {
+                claims.push(Claim::Invitation(*invitation));
+            }
+            claims
+        }
+        Payload::InvitationRevoke { revoke } => {
+            let keys = revoke.keys.iter().copied();
+            keys.map(Claim::Invitation).collect()
+        }
+        Payload::Vote { vote } => match &vote.credential {
+            Credential::Pseudonymous { voter, .. } => vec![Claim::Ballot(vote.election, *voter)],
+            Credential::Anonymous { .. } => Vec::new(),
+        },
+        Payload::FinaliserChange { change } => vec![Claim::Set(change.set)],
+        _ => Vec::new(),
+    }
 }
 
 /// How an election came out by the recount.
@@ -30,29 +69,49 @@ pub struct Counted {
 pub struct Recount {
     pub elections: BTreeMap<ElectionId, Counted>,
     pub transactions: BTreeSet<TxId>,
+    /// What is used up, and by what.
+    pub claims: BTreeMap<Claim, TxId>,
+    /// Invitations that were taken back.
+    pub revoked: BTreeSet<PublicKey>,
+    /// Timestamps of the blocks that registered voters.
+    pub registered_ms: BTreeMap<PublicKey, u64>,
+    /// When the roll of each election closed.
+    pub roll_closed_ms: BTreeMap<ElectionId, u64>,
+    /// Changes of the finalisers.
+    pub set_changes: u64,
+    /// Timestamp of the last block.
+    pub last_ms: u64,
     /// What occurs twice although it may occur once, in words.
     pub twice: Vec<String>,
-    /// Votes that a rule keeps out and that are there all the same, in words.
+    /// What a rule keeps out and is there all the same, in words.
     pub wrong: Vec<String>,
     /// Voters who voted, of all elections.
     pub voters: u64,
 }
 
 /// Counts a chain, the first block being that of height 1.
-pub fn recount(blocks: &[RawBlock], grace_ms: u64) -> Recount {
+pub fn recount(blocks: &[RawBlock], network: &NetworkId, grace_ms: u64) -> Recount {
     let mut recount = Recount::default();
     let mut roll: BTreeMap<PublicKey, (String, u64)> = BTreeMap::new();
     let mut groups: BTreeMap<PublicKey, String> = BTreeMap::new();
-    let mut spent: BTreeSet<PublicKey> = BTreeSet::new();
     let mut terms: BTreeMap<ElectionId, Terms> = BTreeMap::new();
     let mut ballots: BTreeMap<(ElectionId, PublicKey), Vec<u8>> = BTreeMap::new();
     for block in blocks {
         let at_ms = block.header.timestamp_ms;
+        recount.last_ms = at_ms;
         for transaction in &block.transactions {
             if !recount.transactions.insert(transaction.id()) {
                 recount
                     .twice
                     .push(format!("transaction {}", transaction.id()));
+            }
+            let unsigned = unsigned(network, &transaction.payload);
+            recount.wrong.extend(unsigned.map(str::to_owned));
+            for claim in claims(&transaction.payload) {
+                let id = transaction.id();
+                if recount.claims.insert(claim.clone(), id).is_some() {
+                    recount.twice.push(format!("{claim:?}"));
+                }
             }
             match &transaction.payload {
                 Payload::InvitationBatch { batch } => {
@@ -61,30 +120,30 @@ pub fn recount(blocks: &[RawBlock], grace_ms: u64) -> Recount {
                     }
                 }
                 Payload::InvitationRevoke { revoke } => {
-                    for key in revoke.keys.iter() {
-                        if !spent.insert(*key) {
-                            recount.twice.push(format!("invitation {key:?}"));
-                        }
+                    recount.revoked.extend(revoke.keys.iter().copied());
+                    if revoke.keys.iter().any(|key| !groups.contains_key(key)) {
+                        recount
+                            .wrong
+                            .push("a revocation of what nobody issued".into());
                     }
                 }
                 Payload::Registration { registration } => {
                     let group = match &registration.admission {
                         Admission::Open { .. } => "open".to_owned(),
                         Admission::Invited { invitation, .. } => {
-                            if !spent.insert(*invitation) {
-                                recount.twice.push(format!("invitation {invitation:?}"));
+                            if !groups.contains_key(invitation) {
+                                recount.wrong.push("an invitation of nobody".into());
                             }
                             groups.get(invitation).cloned().unwrap_or_default()
                         }
                     };
-                    if roll.insert(registration.voter, (group, at_ms)).is_some() {
-                        recount
-                            .twice
-                            .push(format!("voter {:?}", registration.voter));
-                    }
+                    roll.insert(registration.voter, (group, at_ms));
+                    recount.registered_ms.insert(registration.voter, at_ms);
                 }
                 Payload::Election { election } => {
                     terms.insert(election.id(), election.terms.clone());
+                    let roll_closed_ms = election.terms.roll_closes_at_ms;
+                    recount.roll_closed_ms.insert(election.id(), roll_closed_ms);
                 }
                 Payload::Vote { vote } => {
                     let (Credential::Pseudonymous { voter, .. }, Ballot::Open { choices }) =
@@ -113,8 +172,12 @@ pub fn recount(blocks: &[RawBlock], grace_ms: u64) -> Recount {
                         recount.wrong.push(format!("a vote {why}"));
                     }
                     let place = (vote.election, *voter);
-                    if ballots.insert(place, choices.to_vec()).is_some() {
-                        recount.twice.push(format!("a vote of {voter:?}"));
+                    ballots.insert(place, choices.to_vec());
+                }
+                Payload::FinaliserChange { change } => {
+                    recount.set_changes += 1;
+                    if change.set != recount.set_changes {
+                        recount.wrong.push(format!("set {} now", change.set));
                     }
                 }
                 _ => {}

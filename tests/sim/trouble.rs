@@ -53,15 +53,15 @@ impl Trouble {
         let host = net.draw(count as u64) as usize;
         match net.draw(14) {
             0 => {
-                counters.add("hosts cut off", 1);
                 let others: Vec<_> = (0..count).filter(|other| *other != host).collect();
-                net.partition(&[host], &others);
+                let cut = net.partition(&[host], &others);
+                counters.add("hosts cut off", u64::from(cut > 0));
             }
             1 => {
-                counters.add("splits", 1);
                 let (left, right): (Vec<usize>, Vec<usize>) =
                     (0..count).partition(|_| net.draw(2) == 0);
-                net.partition(&left, &right);
+                let cut = net.partition(&left, &right);
+                counters.add("splits", u64::from(cut > 0));
             }
             2 | 3 => net.heal(),
             4 if net.hosts[host].running.is_some() => {
@@ -78,7 +78,6 @@ impl Trouble {
                 };
             }
             8 => {
-                counters.add("full disks", 1);
                 let disk = net.hosts[host].disk.clone();
                 disk.set_quota(disk.to_bytes().len() as u64);
             }

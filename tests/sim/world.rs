@@ -12,10 +12,10 @@ use votenode::node::simulated::net::Net;
 use votenode::planted::Fault;
 use votenode::wire::{List, Text};
 
-use crate::counters::Counters;
+use crate::counters::{COUNTED, Counters};
 use crate::invariants::{
     self, CONVERGENCE, LARGE_ENOUGH, Verdict, Watch, accepted_is_accounted_for, has_converged,
-    not_converged, once, recount_of, results_equal_the_recount,
+    not_converged, once, recount_of, results_equal_the_recount, served,
 };
 use crate::people::{self, People, Schedule, organiser};
 use crate::recount::Counted;
@@ -146,7 +146,7 @@ pub fn run(seed: u64, fault: Option<(Fault, Option<usize>)>, report: &mut Report
         net,
         people,
         trouble,
-        watch: Watch::default(),
+        watch: Watch::new(people::invitations()),
         counters,
     };
     let verdict = world.live(&schedule, trouble_ends_ms);
@@ -237,9 +237,17 @@ impl World {
         let counted = recount_of(net, 0);
         once(&counted, counters)?;
         results_equal_the_recount(net, &counted, counters)?;
-        accepted_is_accounted_for(net, &counted, &self.people.acknowledged, counters)?;
+        accepted_is_accounted_for(net, &counted, &self.people, counters)?;
+        served(&counted, &self.people, counters)?;
+        counters.add("invitations taken back", counted.revoked.len() as u64);
+        counters.add("changes of the finalisers", counted.set_changes);
         let (nodes, transactions) = (net.hosts.len() as u64, counted.transactions.len());
         let closed = |counted: &Counted| counted.closing_block.is_some();
+        let has_votes = |counted: &Counted| closed(counted) && counted.votes > 0;
+        counters.add(
+            COUNTED,
+            u64::from(counted.elections.values().any(has_votes)),
+        );
         counters.add(LARGE_ENOUGH, 1);
         if nodes < LEAST_NODES
             || transactions < LEAST_TRANSACTIONS
@@ -264,6 +272,11 @@ impl World {
             ("inputs that waited for a commit", happened.deferred),
         ] {
             self.counters.add(name, times);
+        }
+        for host in &self.net.hosts {
+            let refused = host.disk.refused_writes();
+            self.counters
+                .add("writes that a full disk refused", refused);
         }
         for host in invariants::running(&self.net) {
             let status = self.net.node(host).status();

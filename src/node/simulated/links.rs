@@ -32,23 +32,27 @@ impl Net {
         }
     }
 
-    /// Cuts the link between two hosts.
-    pub fn unlink(&mut self, a: usize, b: usize) {
-        if self.links.remove(&(a.min(b), a.max(b))) {
+    /// Cuts the link between two hosts. Says whether there was one.
+    pub fn unlink(&mut self, a: usize, b: usize) -> bool {
+        let cut = self.links.remove(&(a.min(b), a.max(b)));
+        if cut {
             for (to, other) in [(a, b), (b, a)] {
                 let peer = self.hosts[other].peer;
                 self.send(to, 1, Delivery::Input(Input::PeerGone { peer }));
             }
         }
+        cut
     }
 
-    /// Cuts every link between the two halves.
-    pub fn partition(&mut self, left: &[usize], right: &[usize]) {
+    /// Cuts every link between the two halves. Says how many there were.
+    pub fn partition(&mut self, left: &[usize], right: &[usize]) -> usize {
+        let mut cut = 0;
         for a in left {
             for b in right {
-                self.unlink(*a, *b);
+                cut += usize::from(self.unlink(*a, *b));
             }
         }
+        cut
     }
 
     /// Links everybody again.
