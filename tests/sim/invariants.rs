@@ -8,11 +8,12 @@ use votenode::chain::block::BlockId;
 use votenode::chain::checkpoint::SignedFinalityMessage;
 use votenode::chain::election::ElectionId;
 use votenode::chain::state::View;
+use votenode::chain::transaction::Transaction;
 use votenode::crypto::PublicKey;
 use votenode::node::simulated::net::Net;
 use votenode::protocol::finality::FinalityGossip;
 use votenode::protocol::names::Topic;
-use votenode::protocol::submit::{Reason, TxStatus};
+use votenode::protocol::submit::TxStatus;
 use votenode::protocol::sync::Request;
 use votenode::store::Snapshot;
 use votenode::wire;
@@ -469,7 +470,8 @@ pub fn accepted_is_accounted_for(
         let wrong = match net.status(one.host, one.id) {
             TxStatus::Dropped { reason }
                 if reasons::holds(counted, &one.transaction, &reason)
-                    || came_after_a_late_one(net, people, one, &reason) =>
+                    || gave_way(net, counted, people, one)
+                        && reasons::is_about_another(&reason) =>
             {
                 counters.add("transactions dropped with a reason", 1);
                 continue;
@@ -491,19 +493,18 @@ pub fn accepted_is_accounted_for(
     Ok(())
 }
 
-/// Whether a vote gave way to another of the same voter that had been first on a branch which was left, and then came too
-/// late for the chain that stayed.
-fn came_after_a_late_one(net: &Net, people: &People, one: &Acknowledged, reason: &Reason) -> bool {
-    let is_late = |host: usize, id| match net.status(host, id) {
-        TxStatus::Dropped { reason } => reasons::rule_of(&reason) == "too_late",
+/// Whether something gave way to another that wanted the same, was first on a branch that was left, and came to nothing on
+/// the chain that stayed: for a reason that holds there, so that two never each name the other.
+fn gave_way(net: &Net, counted: &Recount, people: &People, one: &Acknowledged) -> bool {
+    let ours = claims(&one.transaction.payload);
+    let came_to_nothing = |host: usize, other: &Transaction| match net.status(host, other.id()) {
+        TxStatus::Dropped { reason } => reasons::holds(counted, other, &reason),
         _ => false,
     };
-    let ours = claims(&one.transaction.payload);
-    reasons::rule_of(reason) == "already_voted"
-        && people.others(&one.id, &ours).any(|other| {
-            let id = other.id();
-            running(net).into_iter().any(|host| is_late(host, id))
-        })
+    people.others(&one.id, &ours).any(|other| {
+        let mut hosts = running(net).into_iter();
+        hosts.any(|host| came_to_nothing(host, other))
+    })
 }
 
 /// Whatever had to come to something did: it was acknowledged and is on the chain, or something else used up the same.

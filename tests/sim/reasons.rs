@@ -6,9 +6,6 @@ use votenode::protocol::submit::Reason;
 
 use crate::recount::{Claim, Recount, claims};
 
-/// How much later something may have come into a branch that was left, in milliseconds.
-const BRANCH_MS: u64 = 15_000;
-
 /// Who took what this transaction wanted to use up, if somebody did.
 pub fn taken(counted: &Recount, transaction: &Transaction) -> Option<Claim> {
     let id = transaction.id();
@@ -21,9 +18,20 @@ fn is_taken(counted: &Recount, claim: &Claim, id: &TxId) -> bool {
 }
 
 /// The name of the rule that a reason speaks of.
-pub fn rule_of(reason: &Reason) -> &'static str {
+fn rule_of(reason: &Reason) -> &'static str {
     let rule = RULES.iter().find(|(code, _)| *code == reason.code);
     rule.map_or("unknown", |(_, name)| *name)
+}
+
+/// Whether a reason says that something else was there first.
+pub fn is_about_another(reason: &Reason) -> bool {
+    let rules = [
+        "already_registered",
+        "already_voted",
+        "invitation_spent",
+        "invitation_revoked",
+    ];
+    rules.contains(&rule_of(reason))
 }
 
 /// Whether the reason for which a transaction came into no block is one by the recount.
@@ -53,15 +61,9 @@ pub fn holds(counted: &Recount, transaction: &Transaction, reason: &Reason) -> b
             let election = counted.elections.get(&vote.election);
             match rule {
                 "already_voted" => other(Claim::Ballot(vote.election, *voter)),
-                "too_late" => election.is_some_and(|counted| counted.closing_block.is_some()),
-                "registered_too_late" => {
-                    let registered_ms = counted.registered_ms.get(voter);
-                    let closed_ms = counted.roll_closed_ms.get(&vote.election);
-                    let (Some(registered_ms), Some(closed_ms)) = (registered_ms, closed_ms) else {
-                        return false;
-                    };
-                    // Or only just not: on a branch that was left, the registration stood in a later block.
-                    registered_ms + BRANCH_MS >= *closed_ms
+                // Rolls close with the polls here. On a branch that was left the registration may have been later.
+                "too_late" | "registered_too_late" => {
+                    election.is_some_and(|counted| counted.closing_block.is_some())
                 }
                 // What it needs was on a branch that was left, and did not come again.
                 "not_registered" => !counted.claims.contains_key(&Claim::Voter(*voter)),

@@ -73,10 +73,6 @@ pub struct Recount {
     pub claims: BTreeMap<Claim, TxId>,
     /// Invitations that were taken back.
     pub revoked: BTreeSet<PublicKey>,
-    /// Timestamps of the blocks that registered voters.
-    pub registered_ms: BTreeMap<PublicKey, u64>,
-    /// When the roll of each election closed.
-    pub roll_closed_ms: BTreeMap<ElectionId, u64>,
     /// Changes of the finalisers.
     pub set_changes: u64,
     /// Timestamp of the last block.
@@ -138,12 +134,9 @@ pub fn recount(blocks: &[RawBlock], network: &NetworkId, grace_ms: u64) -> Recou
                         }
                     };
                     roll.insert(registration.voter, (group, at_ms));
-                    recount.registered_ms.insert(registration.voter, at_ms);
                 }
                 Payload::Election { election } => {
                     terms.insert(election.id(), election.terms.clone());
-                    let roll_closed_ms = election.terms.roll_closes_at_ms;
-                    recount.roll_closed_ms.insert(election.id(), roll_closed_ms);
                 }
                 Payload::Vote { vote } => {
                     let (Credential::Pseudonymous { voter, .. }, Ballot::Open { choices }) =
