@@ -148,6 +148,11 @@ impl Search {
         self.resume_ms = None;
     }
 
+    /// Busy peers are looked at again now, if it is time. They may have left: then nothing else ends the pause.
+    fn look_again(&mut self, now_ms: u64) {
+        self.resume_ms.take_if(|at_ms| now_ms >= *at_ms);
+    }
+
     fn patience_ms(&self) -> u64 {
         PATIENCE_MS << self.rounds.min(MAX_DOUBLINGS)
     }
@@ -228,6 +233,7 @@ impl Node {
             }
         }
         if search.inquiry.is_none() {
+            search.look_again(now_ms);
             let peers = self.by_promise(from);
             for peer in search.candidates(&peers, self.peers.next_arrival(), now_ms) {
                 if self.ask_page(&mut search, peer) {
@@ -467,5 +473,20 @@ mod tests {
         }
         ancestry.put_off(2_000);
         assert_eq!(ancestry.next_deadline_ms(), Some(2_000 + BUSY_PAUSE_MS));
+    }
+    /// The only peer was busy, and left.
+    #[test]
+    fn a_pause_for_busy_peers_ends_without_them() {
+        let mut search = Search::new(BlockId::ZERO, BlockId::ZERO, 0);
+        search.resume_ms = Some(1_000);
+        search.look_again(999);
+        assert_eq!(search.resume_ms, Some(1_000));
+        search.look_again(1_000);
+        assert!(search.candidates(&[], 0, 1_000).is_empty());
+        let ancestry = Ancestry {
+            search: Some(search),
+            ..Ancestry::default()
+        };
+        assert_eq!(ancestry.next_deadline_ms(), None);
     }
 }
