@@ -41,7 +41,11 @@ const PLANTED: [Planted; 21] = [
     everywhere(Fault::SecondVoteCounts, &[ONCE]),
     everywhere(Fault::LateVoteCounts, &[RECOUNT]),
     everywhere(Fault::NoGrace, &[RECOUNT, FINAL_STAYS]),
-    everywhere(Fault::EffectsBeforeSync, &[ACCEPTED, ONE_WORD, FINAL_STAYS]),
+    // Or a host that showed what its full disk refused keeps to a chain that it cannot write.
+    everywhere(
+        Fault::EffectsBeforeSync,
+        &[ACCEPTED, ONE_WORD, FINAL_STAYS, CONVERGENCE],
+    ),
     everywhere(Fault::NoRequeue, &[ACCEPTED]),
     everywhere(Fault::PendingForgotten, &[ACCEPTED]),
     everywhere(Fault::DropUnsaid, &[ACCEPTED]),
