@@ -37,8 +37,6 @@ pub enum Fault {
     BoundlessPool,
     /// What is held for something that does not come is held for ever.
     HeldForEver,
-    /// What waits for something that left the chain waits for ever.
-    DubiousForEver,
     /// A miner at rest says so again and again.
     IdleChatter,
     /// Pools are not compared: gossip alone has to bring everything.

@@ -15,7 +15,6 @@ use crate::chain::invalid::Invalid;
 use crate::chain::schedule;
 use crate::chain::transaction::{Kind, Transaction, TxId};
 use crate::chain::verify::Verified;
-use crate::planted::{self, Fault};
 use crate::protocol::names::Topic;
 use crate::wire::{self, List};
 
@@ -209,13 +208,10 @@ impl Node {
 
     /// Notes that a transaction that waits needs something that is not on the chain.
     pub(super) fn doubt(&mut self, id: TxId) {
-        let mut since = Dubious {
+        let since = Dubious {
             height: self.store.snapshot().tip().height,
             mono_ms: self.now.mono_ms,
         };
-        if planted::is(Fault::DubiousForEver) {
-            (since.height, since.mono_ms) = (u64::MAX / 2, u64::MAX / 2);
-        }
         self.dubious.entry(id).or_insert(since);
     }
 

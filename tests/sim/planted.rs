@@ -35,7 +35,7 @@ const fn alone(fault: Fault, found_by: &'static [&'static str]) -> Planted {
     }
 }
 
-const PLANTED: [Planted; 21] = [
+const PLANTED: [Planted; 20] = [
     alone(Fault::HigherIdWins, &[CONVERGENCE]),
     everywhere(Fault::NoRollCheck, &[RECOUNT]),
     everywhere(Fault::SecondVoteCounts, &[ONCE]),
@@ -56,7 +56,6 @@ const PLANTED: [Planted; 21] = [
     everywhere(Fault::NoGuard, &[ONE_WORD, CONVERGENCE]),
     everywhere(Fault::BoundlessPool, &[BOUNDS]),
     everywhere(Fault::HeldForEver, &[CONVERGENCE]),
-    everywhere(Fault::DubiousForEver, &[CONVERGENCE]),
     // Or its neighbours have enough of it first.
     everywhere(Fault::IdleChatter, &[SILENCE, NO_PENALTY]),
     everywhere(Fault::NoPoolComparison, &[CONVERGENCE, ACCEPTED]),
