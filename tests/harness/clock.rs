@@ -10,10 +10,13 @@ use std::process::Command;
 /// How libfaketime gets into a process: a variable of its environment, as the program `faketime` sets it. The build of it
 /// is the one for programs with threads.
 #[derive(Clone)]
-pub struct Library(String, String);
+pub struct Preload {
+    variable: String,
+    value: String,
+}
 
 /// The library, or what is missing.
-pub fn library() -> Result<Library, String> {
+pub fn library() -> Result<Preload, String> {
     let missing = "no libfaketime here (Debian has it in faketime)";
     let told = Command::new("faketime")
         .args(["-m", "-f", "+0s", "env"])
@@ -24,19 +27,22 @@ pub fn library() -> Result<Library, String> {
         .lines()
         .filter_map(|line| line.split_once('='))
         .find(|(_, value)| value.contains("libfaketime"))
-        .map(|(name, value)| Library(name.to_owned(), value.to_owned()))
+        .map(|(variable, value)| Preload {
+            variable: variable.to_owned(),
+            value: value.to_owned(),
+        })
         .ok_or_else(|| missing.to_owned())
 }
 
 /// The clock of one process: a file that says how far it is off.
 pub struct Clock {
-    library: Library,
+    library: Preload,
     file: PathBuf,
 }
 
 impl Clock {
     /// A clock that goes right, told by a file that is made.
-    pub fn new(library: Library, file: PathBuf) -> Self {
+    pub fn new(library: Preload, file: PathBuf) -> Self {
         let clock = Self { library, file };
         clock.set(0);
         clock
@@ -52,10 +58,10 @@ impl Clock {
 
     /// What a process has to be started with to go by it.
     pub fn variables(&self) -> Vec<(String, String)> {
-        let Library(name, value) = &self.library;
+        let Preload { variable, value } = &self.library;
         let file = self.file.to_str().unwrap();
         [
-            (name.as_str(), value.as_str()),
+            (variable.as_str(), value.as_str()),
             ("FAKETIME_TIMESTAMP_FILE", file),
             ("FAKETIME_CACHE_DURATION", "1"),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),

@@ -74,7 +74,7 @@ fn whatever_goes_wrong_nothing_acknowledged_is_lost_and_nothing_final_reverts() 
     }
 }
 
-fn run(faketime: &clock::Library) {
+fn run(faketime: &clock::Preload) {
     let (seconds, seed) = (variable(SECONDS, FEW_SECONDS), variable(SEED, 1));
     println!("{SECONDS}={seconds} {SEED}={seed}");
     let begun = Instant::now();
@@ -164,7 +164,7 @@ fn start<'s>(
     lan: &Lan,
     genesis: &Path,
     keys: &[PathBuf],
-    faketime: &clock::Library,
+    faketime: &clock::Preload,
 ) -> Vec<Machine<'s>> {
     let machine = |index: usize| {
         let (host, name) = (index + 1, format!("node{}", index + 1));
