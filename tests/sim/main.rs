@@ -18,6 +18,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod counters;
+mod digest;
 mod invariants;
 mod people;
 mod planted;

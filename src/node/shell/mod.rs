@@ -17,6 +17,7 @@ mod config;
 mod finaliser;
 mod keys;
 mod link;
+mod listening;
 mod pump;
 #[cfg(test)]
 mod tests;
@@ -195,7 +196,7 @@ pub async fn start(mut options: Options) -> Result<Running, StartError> {
 
     let peer = keypair.peer_id();
     let (p2p, mut events) = votenode_p2p::spawn(keypair.clone(), config.clone()).await?;
-    let listening = pump::first_addresses(&mut events, config.listen.len()).await;
+    let listening = listening::first_addresses(&mut events, config.listen.len()).await;
     let link = Arc::new(Link::new(p2p));
     let queue = Arc::new(InputQueue::default());
     let mut picture = node.status();

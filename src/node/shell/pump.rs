@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::interval;
 use tracing::{debug, error, info, warn};
-use votenode_p2p::{Config, Event, Events, Keypair, Multiaddr, PeerId, RequestId, Verdict};
+use votenode_p2p::{Config, Event, Events, Keypair, PeerId, RequestId, Verdict};
 
 use super::config::book_entry;
 use super::link::Link;
+use super::listening::{list, relist, unlist};
 use super::{Clock, InputQueue};
 use crate::chain::network::Network;
 use crate::node::quiet::Quiet;
@@ -37,8 +38,6 @@ const RESTART_PAUSE: Duration = Duration::from_secs(1);
 const STATUS_PAUSE_MS: u64 = 500;
 /// Score points for a request that cannot be decoded.
 const MALFORMED_POINTS: f64 = 20.0;
-/// How long the first addresses are waited for after the listeners were bound.
-const FIRST_ADDRESSES: Duration = Duration::from_secs(2);
 
 /// What the pump works with.
 pub(super) struct Parts {
@@ -70,49 +69,6 @@ impl Served {
             self.busy.load(Ordering::Relaxed),
         )
     }
-}
-
-/// The addresses that the listeners got, one for each at least, unless they take too long to come.
-pub(super) async fn first_addresses(events: &mut Events, listeners: usize) -> Vec<Multiaddr> {
-    let mut addresses = Vec::new();
-    let deadline = Instant::now() + FIRST_ADDRESSES;
-    while addresses.len() < listeners {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match timeout(left, events.next()).await {
-            Ok(Some(Event::Listening { addr })) => addresses.push(addr),
-            Ok(Some(Event::ListenStopped { addr })) => addresses.retain(|known| *known != addr),
-            // Nobody is connected yet; whatever else comes now is said again or of no matter.
-            Ok(Some(_)) => {}
-            Ok(None) | Err(_) => break,
-        }
-    }
-    addresses
-}
-
-/// Keeps the published addresses what they are: some come after the first, and others as interfaces come and go. The
-/// node thread may not publish for hours, and takes what stands here along when it does.
-fn relist(status: &watch::Sender<Arc<NodeStatus>>, change: impl FnOnce(&mut Vec<String>)) {
-    status.send_if_modified(|current| {
-        let mut listening = current.listening.clone();
-        change(&mut listening);
-        if listening == current.listening {
-            return false;
-        }
-        Arc::make_mut(current).listening = listening;
-        true
-    });
-}
-
-fn list(listening: &mut Vec<String>, addr: &Multiaddr) {
-    let addr = addr.to_string();
-    if !listening.contains(&addr) {
-        listening.push(addr);
-    }
-}
-
-fn unlist(listening: &mut Vec<String>, addr: &Multiaddr) {
-    let addr = addr.to_string();
-    listening.retain(|known| *known != addr);
 }
 
 struct Pump {
@@ -476,30 +432,5 @@ impl Pump {
                 bans: Vec::new(),
             });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::node::testing;
-
-    #[test]
-    fn the_picture_lists_the_addresses_that_came_later_and_not_those_that_went() {
-        let made_up = testing::fabricate();
-        let (status, receiver) = watch::channel(made_up.handle.status());
-        let quic: Multiaddr = "/ip4/127.0.0.1/udp/7117/quic-v1".parse().unwrap();
-        let tcp: Multiaddr = "/ip4/127.0.0.1/tcp/7117".parse().unwrap();
-        for _ in 0..2 {
-            relist(&status, |listening| list(listening, &quic));
-        }
-        assert_eq!(
-            receiver.borrow().listening,
-            [tcp.to_string(), quic.to_string()]
-        );
-        relist(&status, |listening| unlist(listening, &tcp));
-        assert_eq!(receiver.borrow().listening, [quic.to_string()]);
-        assert_eq!(receiver.borrow().warnings, ["mind the gap"]);
     }
 }
