@@ -22,7 +22,7 @@ fn state(arena: &Arena<'_>, number: usize, height: u64, forged: bool) -> Vec<u8>
     let mut seed = [0x3d; 32];
     seed[..8].copy_from_slice(&number.to_be_bytes());
     let key = SigningKey::from_seed(&seed);
-    let mut state = MiningState {
+    let state = MiningState {
         parent: BlockId::from_bytes([5; 32]),
         height,
         phase: Phase::Mining as u8,
@@ -33,14 +33,20 @@ fn state(arena: &Arena<'_>, number: usize, height: u64, forged: bool) -> Vec<u8>
         miner: key.public_key(),
         signature: Signature::ZERO,
     };
-    if !forged {
-        let network = arena.network.id();
-        state.signature = key.sign(
-            Context::SignMiningState,
-            network.as_bytes(),
-            &state.payload(),
-        );
+    match forged {
+        true => wire::encode(&state),
+        false => signed(arena, &key, state),
     }
+}
+
+/// The state as its miner would send it.
+fn signed(arena: &Arena<'_>, key: &SigningKey, mut state: MiningState) -> Vec<u8> {
+    let network = arena.network.id();
+    state.signature = key.sign(
+        Context::SignMiningState,
+        network.as_bytes(),
+        &state.payload(),
+    );
     wire::encode(&state)
 }
 
@@ -105,7 +111,7 @@ fn mining_states_without_end() {
 /// What the miner of one of the last blocks says, truly signed.
 fn of_a_miner(arena: &Arena<'_>, parent: BlockId, height: u64, sequence: u64) -> Vec<u8> {
     let key = miner();
-    let mut state = MiningState {
+    let state = MiningState {
         parent,
         height,
         phase: Phase::Mining as u8,
@@ -116,13 +122,7 @@ fn of_a_miner(arena: &Arena<'_>, parent: BlockId, height: u64, sequence: u64) ->
         miner: key.public_key(),
         signature: Signature::ZERO,
     };
-    let network = arena.network.id();
-    state.signature = key.sign(
-        Context::SignMiningState,
-        network.as_bytes(),
-        &state.payload(),
-    );
-    wire::encode(&state)
+    signed(arena, &key, state)
 }
 
 #[test]
